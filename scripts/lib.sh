@@ -1,0 +1,53 @@
+# What every script here shares; sourced, not run.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+START=$SECONDS
+
+say() { printf '\033[1m==> [%3ds] %s\033[0m\n' "$((SECONDS - START))" "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# verdict STATUS WHAT: the closing sentence, and the exit.
+verdict() {
+  if [ "$1" -eq 0 ]; then say "PASSED: $2"; else say "FAILED: $2"; fi
+  exit "$1"
+}
+
+# install PACKAGE…: the Debian packages that are missing, quietly.
+install() {
+  local missing=()
+  for package in "$@"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  [ "$(id -u)" -eq 0 ] || die "these Debian packages are missing: ${missing[*]}; run scripts/setup as root, or apt-get install them"
+  say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  local log
+  log=$(mktemp)
+  export DEBIAN_FRONTEND=noninteractive
+  if ! { apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    die "apt-get could not install them (its last lines stand above)"
+  fi
+  rm -f "$log"
+}
+
+setup() {
+  local packages
+  mapfile -t packages < <(grep -v '^#' "$ROOT/scripts/packages.txt")
+  install "${packages[@]}"
+  mkdir -p "$ROOT/build"
+}
+
+# build PRESET [TARGET…]: configures when there is need, builds, shows progress.
+build() {
+  local preset=$1
+  shift
+  say "building ($preset)"
+  local log="$ROOT/build/configure-$preset.log"
+  if ! cmake --preset "$preset" >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    die "cmake --preset $preset failed (its last lines stand above)"
+  fi
+  NINJA_STATUS='[%f/%t %es] ' cmake --build "build/$preset" ${1:+--target "$@"}
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# What `cmake --install` must bring: the programs, and the contracts that clients are generated from.
+set -euo pipefail
+build=$1 source=$2
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cmake --install "$build" --prefix "$prefix" >/dev/null
+for file in bin/ringsided bin/ringside lib/ringside/ringside-worker lib/ringside/ringside-guard; do
+  [ -x "$prefix/$file" ] || { echo "missing: $file"; exit 1; }
+done
+(cd "$source/proto" && find . -name '*.proto') | while read -r file; do
+  cmp "$source/proto/$file" "$prefix/share/ringside/proto/$file" || exit 1
+done
+"$prefix/bin/ringsided" --version
