@@ -1,0 +1,67 @@
+#pragma once
+// What every door turns its request into, and what the runtime answers: plain values, owned by whoever holds them.
+// The client library speaks in the same values.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace ringside::mcp {
+
+/// HTTP headers in the order they came. Names are kept in lower case; a name stands at most once (the last value wins).
+class Headers {
+ public:
+  using Item = std::pair<std::string, std::string>;
+
+  /// Sets `name` (any case) to `value`.
+  void set(std::string_view name, std::string value);
+  /// The value of `name` (given in lower case), or nullptr.
+  [[nodiscard]] const std::string* find(std::string_view name) const;
+  /// The value of `name` (given in lower case), or an empty view.
+  [[nodiscard]] std::string_view get(std::string_view name) const;
+  [[nodiscard]] bool empty() const { return items_.empty(); }
+  [[nodiscard]] std::size_t size() const { return items_.size(); }
+  [[nodiscard]] auto begin() const { return items_.begin(); }
+  [[nodiscard]] auto end() const { return items_.end(); }
+
+ private:
+  std::vector<Item> items_;
+};
+
+/// True when HTTP allows the pair: the name a token (RFC 9110, 5.6.2), the value without control bytes but tab (5.5).
+[[nodiscard]] bool is_valid_header(std::string_view name, std::string_view value);
+
+/// One request, as the contract's McpRequest has it. `body` is private memory of ours and has room behind its end for a
+/// parser's padding (see padded_copy).
+struct Request {
+  std::string method;  ///< POST, GET or DELETE; any other is answered with 405
+  std::string path;    ///< "/mcp" or "/servers/<id>/mcp"; empty counts as "/mcp"
+  std::string query;   ///< without '?'
+  Headers headers;
+  std::string body;
+  std::string server_id;              ///< empty: not scoped
+  std::string session_id;             ///< empty: look in headers, query and params
+  std::string auth_encoded;           ///< base64url JSON without padding; empty: none
+  std::uint64_t auth_expires_ms = 0;  ///< milliseconds since 1970; 0: not stated
+  bool affinity_forwarded = false;
+  SteadyTime deadline = SteadyTime::max();
+};
+
+/// One answer: an HTTP status, headers and a body.
+struct Response {
+  int status = 200;
+  Headers headers;
+  std::string body;
+};
+
+/// The room a body keeps behind its end, so that it is parsed where it lies (simdjson reads that far).
+inline constexpr std::size_t kBodyPadding = 64;
+
+/// Copies `bytes` once into a string with kBodyPadding behind it.
+[[nodiscard]] std::string padded_copy(std::string_view bytes);
+
+}  // namespace ringside::mcp
