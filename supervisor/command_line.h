@@ -1,0 +1,27 @@
+#pragma once
+// What stands behind `ringsided` on its command line.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+namespace ringside::supervisor {
+
+inline constexpr int kExitFine = 0;
+inline constexpr int kExitFailed = 1;  ///< could not start, or the loop failed
+inline constexpr int kExitUsage = 2;   ///< wrong usage or configuration
+
+struct CommandLine {
+  std::optional<std::string> config;
+  bool check_config = false;
+  std::string runtime_dir = "/run/ringside";
+  std::optional<std::uint32_t> workers;
+  std::string worker_program;  ///< found beside our own program unless named
+  std::optional<std::string> log_level;
+};
+
+/// The parsed line, or the exit code after what had to be printed was printed (--help, --version, wrong usage).
+std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace ringside::supervisor

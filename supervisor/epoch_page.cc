@@ -1,0 +1,47 @@
+#include "supervisor/epoch_page.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+#include <utility>
+
+namespace ringside::supervisor {
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "the counter is shared between processes");
+static_assert(sizeof(std::atomic<std::uint64_t>) == 8, "readers map it as a uint64");
+
+Result<EpochPage> EpochPage::create() {
+  UniqueFd fd(::memfd_create("ringside-epoch", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd || ::ftruncate(fd.get(), kEpochPageBytes) != 0 || ::fallocate(fd.get(), 0, 0, kEpochPageBytes) != 0) {
+    return Error{Code::kSystem, errno, "the epoch page cannot be made"};
+  }
+  void* page = ::mmap(nullptr, kEpochPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  if (page == MAP_FAILED) return Error{Code::kSystem, errno, "the epoch page cannot be mapped"};
+  EpochPage epoch(std::move(fd), page);
+  constexpr unsigned kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+  if (::fcntl(epoch.fd(), F_ADD_SEALS, kSeals) != 0) {
+    return Error{Code::kSystem, errno, "the epoch page cannot be sealed"};
+  }
+  return epoch;
+}
+
+EpochPage::EpochPage(UniqueFd fd, void* page)
+    : fd_(std::move(fd)), counter_(new (page) std::atomic<std::uint64_t>(0)) {}
+
+EpochPage::EpochPage(EpochPage&& other) noexcept
+    : fd_(std::move(other.fd_)), counter_(std::exchange(other.counter_, nullptr)) {}
+
+EpochPage::~EpochPage() {
+  if (counter_ != nullptr) ::munmap(counter_, kEpochPageBytes);
+}
+
+// Release: a worker that reads the new value (acquire, in its session cache) sees what was written to the store before
+// the worker that asked sent its message.
+void EpochPage::advance() { counter_->fetch_add(1, std::memory_order_release); }
+
+std::uint64_t EpochPage::value() const { return counter_->load(std::memory_order_acquire); }
+
+}  // namespace ringside::supervisor

@@ -1,0 +1,152 @@
+#include "supervisor/listeners.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "base/log.h"
+
+namespace ringside::supervisor {
+namespace {
+
+using link::v1::Connection;
+
+constexpr int kAcceptsPerTurn = 32;
+constexpr Duration kPause = std::chrono::milliseconds(100);
+constexpr std::string_view kForbidden =
+    "HTTP/1.1 403 Forbidden\r\n"
+    "Content-Type: application/json\r\n"
+    "Content-Length: 29\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    R"({"detail":"Peer not allowed"})";
+static_assert(std::string_view(R"({"detail":"Peer not allowed"})").size() == 29, "the length that the head says");
+
+}  // namespace
+
+struct Listeners::Listener {
+  ListenerSpec spec;
+  std::string path;
+  bool paused = false;
+  bool starved = false;  ///< the shortage has been logged
+  UniqueFd fd;
+  EventSource ready;  // after the descriptor it watches
+  EventSource pause_over;
+
+  ~Listener() { ::unlink(path.c_str()); }
+};
+
+std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
+  const auto has = [&](std::string_view door) { return std::find(doors.begin(), doors.end(), door) != doors.end(); };
+  std::vector<ListenerSpec> specs;
+  if (has("grpc")) specs.push_back({"runtime.sock", SocketKind::kStream, Connection::DOOR_GRPC});
+  if (has("ring") || has("handle")) specs.push_back({"ring.sock", SocketKind::kSeqPacket, Connection::DOOR_RING});
+  if (has("http")) specs.push_back({"http.sock", SocketKind::kStream, Connection::DOOR_HTTP});
+  specs.push_back({"control.sock", SocketKind::kStream, Connection::DOOR_UNKNOWN});
+  return specs;
+}
+
+Listeners::Listeners(const Clock& clock, PeerList peers, Hooks hooks)
+    : clock_(clock), peers_(std::move(peers)), hooks_(std::move(hooks)) {}
+
+Listeners::~Listeners() = default;
+
+Result<std::unique_ptr<Listeners>> Listeners::bind(EventLoop& loop, const Clock& clock, const RuntimeFolder& folder,
+                                                   const std::vector<ListenerSpec>& specs, PeerList peers,
+                                                   Hooks hooks) {
+  std::unique_ptr<Listeners> listeners(new Listeners(clock, std::move(peers), std::move(hooks)));
+  for (const auto& spec : specs) RS_TRY_STATUS(listeners->add(loop, folder, spec));
+  return listeners;
+}
+
+Status Listeners::add(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec) {
+  const std::string path = folder.socket(spec.name);
+  auto bound = listen_at(path, spec.kind);
+  if (!bound.ok()) {
+    log::error("cannot listen: {} path={} error={}", bound.error().message, path,
+               std::generic_category().message(bound.error().os_error));
+    return bound.error();
+  }
+  auto listener = std::make_unique<Listener>();
+  Listener& at = *listener;
+  at.spec = spec;
+  at.path = path;
+  at.fd = std::move(bound).value();
+  at.ready = RS_TRY(loop.watch(at.fd.get(), [this, &at](std::uint32_t /*events*/) { accept_some(at); }));
+  at.pause_over = RS_TRY(loop.timer([this, &at] {
+    at.paused = false;
+    choose_events(at);
+  }));
+  choose_events(at);
+  refused_[std::string(spec.name)] = 0;
+  listeners_.push_back(std::move(listener));
+  return {};
+}
+
+void Listeners::accept_for_workers(bool accept) {
+  if (accepting_ == accept) return;
+  accepting_ = accept;
+  for (const auto& listener : listeners_) choose_events(*listener);
+}
+
+void Listeners::close_for_workers() {
+  std::erase_if(listeners_, [](const auto& listener) { return listener->spec.door != Connection::DOOR_UNKNOWN; });
+}
+
+void Listeners::choose_events(Listener& listener) const {
+  const bool wanted = (listener.spec.door == Connection::DOOR_UNKNOWN || accepting_) && !listener.paused;
+  listener.ready.want(wanted ? std::uint32_t{EPOLLIN} : 0);
+}
+
+void Listeners::accept_some(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
+    if (listener.spec.door != Connection::DOOR_UNKNOWN && !hooks_.may_accept()) return;
+    UniqueFd fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      listener.starved = false;
+      take(listener, std::move(fd));
+      continue;
+    }
+    if (errno == EINTR || errno == ECONNABORTED) continue;
+    if (errno != EAGAIN) pause(listener, errno);
+    return;
+  }
+}
+
+void Listeners::take(Listener& listener, UniqueFd fd) {
+  auto peer = peer_credentials(fd.get());
+  if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
+  const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
+  if (!check.empty()) return refuse(listener, std::move(fd), *peer, check);
+  if (listener.spec.door == Connection::DOOR_UNKNOWN) return hooks_.to_control(std::move(fd));
+  hooks_.to_worker({std::move(fd), listener.spec.door, peer->pid, peer->uid});
+}
+
+void Listeners::refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check) {
+  ++refused_[std::string(listener.spec.name)];
+  log::warn("peer refused: {} socket={} pid={} uid={} gid={}", check, listener.spec.name, peer.pid, peer.uid, peer.gid);
+  if (listener.spec.door != Connection::DOOR_HTTP) return hooks_.refused(UniqueFd());
+  // A fresh socket has room for this. It stays open for a moment, because closing it under an unread request would make
+  // the peer's write fail before it reads the answer.
+  const bool answered = ::send(fd.get(), kForbidden.data(), kForbidden.size(), MSG_NOSIGNAL) > 0;
+  if (answered) ::shutdown(fd.get(), SHUT_WR);
+  hooks_.refused(answered ? std::move(fd) : UniqueFd());
+}
+
+void Listeners::pause(Listener& listener, int error) {
+  if (!std::exchange(listener.starved, true)) {
+    log::error("cannot accept, trying again every {} ms: {} socket={}",
+               std::chrono::duration_cast<std::chrono::milliseconds>(kPause).count(),
+               std::generic_category().message(error), listener.spec.name);
+  }
+  listener.paused = true;
+  choose_events(listener);
+  listener.pause_over.arm(clock_.now() + kPause);
+}
+
+}  // namespace ringside::supervisor
