@@ -1,0 +1,107 @@
+#include "http/mailbox.h"
+
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "http/connection.h"
+
+namespace ringside::http {
+namespace {
+
+class MailboxResponder final : public Responder {
+ public:
+  MailboxResponder(std::shared_ptr<Mailbox> mailbox, std::uint64_t request)
+      : mailbox_(std::move(mailbox)), request_(request) {}
+  ~MailboxResponder() override { push(AnswerPart::Kind::kDropped, {}); }
+  MailboxResponder(const MailboxResponder&) = delete;
+  MailboxResponder& operator=(const MailboxResponder&) = delete;
+
+  void respond(mcp::Response response) override { push(AnswerPart::Kind::kWhole, std::move(response)); }
+  void begin(int status, mcp::Headers headers) override {
+    push(AnswerPart::Kind::kBegin, {status, std::move(headers), {}});
+  }
+  void write(std::string bytes) override { push(AnswerPart::Kind::kData, {200, {}, std::move(bytes)}); }
+  void end() override { push(AnswerPart::Kind::kEnd, {}); }
+  void on_gone(std::function<void()> callback) override { mailbox_->on_gone(request_, std::move(callback)); }
+
+ private:
+  void push(AnswerPart::Kind kind, mcp::Response response) { mailbox_->push({kind, request_, std::move(response)}); }
+
+  std::shared_ptr<Mailbox> mailbox_;
+  std::uint64_t request_;
+};
+
+}  // namespace
+
+std::shared_ptr<Responder> Mailbox::responder(std::uint64_t request) {
+  return std::make_shared<MailboxResponder>(shared_from_this(), request);
+}
+
+void Mailbox::push(AnswerPart part) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (connection_ == nullptr || part.request <= completed_) return;
+    parts_.push_back(std::move(part));
+    // While the mailbox is open the loop lives, and it is closed under this lock: posting under it is safe.
+    if (!io_->get_executor().running_in_this_thread()) {
+      if (!std::exchange(delivery_posted_, true)) {
+        boost::asio::post(*io_, [self = shared_from_this()] { self->deliver(); });
+      }
+      return;
+    }
+  }
+  deliver();
+}
+
+void Mailbox::deliver() {
+  const auto self = shared_from_this();
+  std::vector<AnswerPart> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    delivery_posted_ = false;
+    parts.swap(parts_);
+  }
+  for (auto& part : parts) {
+    // Taking a part may close the connection, and only this thread does so.
+    Connection* connection = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      connection = connection_;
+    }
+    if (connection == nullptr) return;
+    connection->take(std::move(part));
+  }
+}
+
+void Mailbox::on_gone(std::uint64_t request, std::function<void()> callback) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (request <= completed_) return;
+    if (connection_ != nullptr) {
+      gone_.swap(callback);  // an earlier one goes away outside the lock
+      return;
+    }
+  }
+  if (callback) callback();
+}
+
+void Mailbox::complete(std::uint64_t request) {
+  std::function<void()> unused;
+  const std::lock_guard lock(mutex_);
+  completed_ = request;
+  unused.swap(gone_);
+}
+
+void Mailbox::close() {
+  std::function<void()> gone;
+  std::vector<AnswerPart> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    connection_ = nullptr;
+    gone.swap(gone_);
+    parts.swap(parts_);
+  }
+  if (gone) gone();
+}
+
+}  // namespace ringside::http

@@ -1,0 +1,254 @@
+#include "http/transfer.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+
+#include "base/check.h"
+
+namespace ringside::http {
+namespace {
+
+constexpr long kBufferBytes = 128 * 1024;
+
+// How a message is framed and on which connection it travels is decided here, never by a caller's header: a second
+// content-length is how requests are smuggled.
+constexpr std::array<std::string_view, 6> kOwnHeaders = {"connection", "content-length",   "expect", "keep-alive",
+                                                         "te",         "transfer-encoding"};
+
+struct UrlDeleter {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+std::string url_part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return {};
+  std::string copy(text);
+  curl_free(text);
+  return copy;
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" || host.starts_with("127.");
+}
+
+bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+std::string_view trim(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+// curl's own socket() leaves the descriptor open in children that somebody else in the process spawns.
+curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+}  // namespace
+
+template <typename T>
+void Transfer::set(CURLoption option, T value) {
+  // An option that libcurl does not take here was chosen by us, not by the request.
+  RS_CHECK(curl_easy_setopt(easy_.get(), option, value) == CURLE_OK, "libcurl takes every option that the client sets");
+}
+
+Status Transfer::prepare(EasyHandle easy) {
+  easy_ = std::move(easy);
+  if (!mcp::is_valid_header(request_.method, "")) return Error{Code::kInvalid, 0, "HTTP method is not a token"};
+  RS_TRY_STATUS(set_target());
+  RS_TRY_STATUS(set_headers());
+  set_method();
+  set_callbacks();
+  const auto connect_ms = std::chrono::ceil<std::chrono::milliseconds>(request_.connect_timeout).count();
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(connect_ms, 1)));
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_QUICK_EXIT, 1L);  // giving up on a slow name lookup must not wait for it: one thread serves all
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  set(CURLOPT_TCP_NODELAY, 1L);
+  set(CURLOPT_TCP_KEEPALIVE, 1L);
+  set(CURLOPT_SSL_VERIFYPEER, 1L);
+  set(CURLOPT_SSL_VERIFYHOST, 2L);
+  set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  return {};
+}
+
+Status Transfer::set_target() {
+  constexpr Error kBadUrl{Code::kInvalid, 0, "URL is not a valid http:// or https:// URL"};
+  const std::unique_ptr<CURLU, UrlDeleter> url(curl_url());
+  if (has_zero_byte(request_.url) || curl_url_set(url.get(), CURLUPART_URL, request_.url.c_str(), 0) != CURLUE_OK) {
+    return kBadUrl;
+  }
+  const std::string scheme = url_part(url.get(), CURLUPART_SCHEME);
+  if (scheme != "http" && scheme != "https") return kBadUrl;
+  set(CURLOPT_URL, request_.url.c_str());
+  if (!request_.unix_socket.empty()) {
+    if (has_zero_byte(request_.unix_socket)) return Error{Code::kInvalid, 0, "socket path holds a zero byte"};
+    set(CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
+  }
+  // An empty proxy beats http_proxy and friends; what stays on this machine must not take a detour.
+  if (!request_.unix_socket.empty() || is_loopback(url_part(url.get(), CURLUPART_HOST))) set(CURLOPT_PROXY, "");
+  return {};
+}
+
+Status Transfer::set_headers() {
+  const auto append = [this](const std::string& line) {
+    curl_slist* list = curl_slist_append(header_list_.get(), line.c_str());
+    RS_CHECK(list != nullptr, "memory for a header");
+    (void)header_list_.release();
+    header_list_.reset(list);
+  };
+  for (const auto& [name, value] : request_.headers) {
+    if (!mcp::is_valid_header(name, value)) return Error{Code::kInvalid, 0, "header that HTTP forbids"};
+    if (std::find(kOwnHeaders.begin(), kOwnHeaders.end(), name) != kOwnHeaders.end()) continue;
+    append(trim(value).empty() ? name + ";" : name + ": " + value);
+  }
+  // A name without a value takes back what curl would add by itself.
+  append("Expect:");
+  if (request_.headers.find("accept") == nullptr) append("Accept:");
+  if (request_.headers.find("content-type") == nullptr) append("Content-Type:");
+  set(CURLOPT_HTTPHEADER, header_list_.get());
+  return {};
+}
+
+void Transfer::set_method() {
+  const bool has_body = !request_.body.empty() || request_.method == "POST" || request_.method == "PUT";
+  if (has_body) {
+    set(CURLOPT_POST, 1L);
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(CURLOPT_POSTFIELDS, request_.body.data());
+  } else if (request_.method == "HEAD") {
+    set(CURLOPT_NOBODY, 1L);
+  } else {
+    set(CURLOPT_HTTPGET, 1L);
+  }
+  set(CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+}
+
+void Transfer::set_callbacks() {
+  set(CURLOPT_HEADERFUNCTION, &Transfer::header_callback);
+  set(CURLOPT_HEADERDATA, static_cast<void*>(this));
+  set(CURLOPT_WRITEFUNCTION, &Transfer::data_callback);
+  set(CURLOPT_WRITEDATA, static_cast<void*>(this));
+  set(CURLOPT_PREREQFUNCTION, &Transfer::prerequest_callback);
+  set(CURLOPT_PREREQDATA, static_cast<void*>(this));
+  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  set(CURLOPT_PRIVATE, static_cast<void*>(this));
+}
+
+std::size_t Transfer::header_callback(char* bytes, std::size_t size, std::size_t count, void* self) {
+  return static_cast<Transfer*>(self)->take_header({bytes, size * count});
+}
+
+std::size_t Transfer::data_callback(char* bytes, std::size_t size, std::size_t count, void* self) {
+  return static_cast<Transfer*>(self)->take_data({bytes, size * count});
+}
+
+// curl sends a request again by itself when a kept connection closes before the answer's first byte. The server may
+// have run it all the same, so only what is safe to repeat may go twice.
+int Transfer::prerequest_callback(void* self, char*, char*, int, int) {
+  auto* transfer = static_cast<Transfer*>(self);
+  if (transfer->times_sent_++ == 0 || transfer->request_.repeatable) return CURL_PREREQFUNC_OK;
+  transfer->give_up({Code::kUnavailable, 0, "connection closed before an answer"});
+  return CURL_PREREQFUNC_ABORT;
+}
+
+std::size_t Transfer::give_up(Error reason) {
+  if (gave_up_.ok()) gave_up_ = reason;
+  return 0;
+}
+
+std::size_t Transfer::take_header(std::string_view line) {
+  if (has_head_) return line.size();  // trailers, which nobody asked for
+  header_bytes_ += line.size();
+  if (header_bytes_ > max_header_bytes_) return give_up({Code::kUpstream, 0, "headers of the answer are too large"});
+  if (line.starts_with("HTTP/")) {
+    begin_block(line);
+  } else if (trim(line).empty()) {
+    end_block();
+  } else {
+    add_field(line);
+  }
+  return line.size();
+}
+
+void Transfer::begin_block(std::string_view status_line) {
+  headers_ = {};
+  status_ = 0;
+  const auto space = status_line.find(' ');
+  if (space == std::string_view::npos) return;
+  const std::string_view digits = trim(status_line.substr(space));
+  (void)std::from_chars(digits.data(), digits.data() + digits.size(), status_);
+}
+
+void Transfer::add_field(std::string_view line) {
+  const auto colon = line.find(':');
+  if (colon == std::string_view::npos || colon == 0) return;
+  std::string name = lower(line.substr(0, colon));
+  std::string value(trim(line.substr(colon + 1)));
+  // A field that HTTP forbids must not reach whoever hands these headers on.
+  if (!mcp::is_valid_header(name, value)) return;
+  const std::string* earlier = headers_.find(name);
+  if (earlier != nullptr && name != "set-cookie") value = *earlier + ", " + value;
+  headers_.set(name, std::move(value));
+}
+
+void Transfer::end_block() {
+  if (status_ < 200) return;  // 1xx: the answer is still to come
+  has_head_ = true;
+  exchange_->on_head(status_, headers_);
+}
+
+std::size_t Transfer::take_data(std::string_view bytes) {
+  if (!has_head_) return give_up({Code::kUpstream, 0, "the answer has no head"});
+  if (exchange_->on_data(bytes)) return bytes.size();
+  return give_up({Code::kCancelled, 0, "the caller gave up"});
+}
+
+Status Transfer::outcome(CURLcode code) const {
+  RS_TRY_STATUS(gave_up_);
+  if (code == CURLE_OK && has_head_) return {};
+  long os_error = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &os_error);
+  const auto error = [os_error](Code kind, std::string_view message) {
+    return Error{kind, static_cast<int>(os_error), message};
+  };
+  if (has_head_) return error(Code::kUpstream, "the answer was cut off");
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return error(Code::kUnavailable, "name could not be resolved");
+    case CURLE_COULDNT_CONNECT:
+      return error(Code::kUnavailable, "connection refused");
+    case CURLE_OPERATION_TIMEDOUT:
+      return error(Code::kUnavailable, "connecting took too long");
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+      return error(Code::kUnavailable, "certificate is not trusted");
+    case CURLE_SSL_CONNECT_ERROR:
+      return error(Code::kUnavailable, "TLS handshake failed");
+    case CURLE_UNSUPPORTED_PROTOCOL:  // also what curl says to an answer without a status line
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_OUT_OF_MEMORY:  // what curl says to a line longer than it ever takes
+    case CURLE_BAD_CONTENT_ENCODING:
+      return error(Code::kUpstream, "the answer is not HTTP");
+    default:
+      return error(Code::kUnavailable, "connection closed before an answer");
+  }
+}
+
+}  // namespace ringside::http
