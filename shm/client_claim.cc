@@ -1,0 +1,132 @@
+// Claims: filling a run of blocks, publishing it, lending it, giving it up.
+
+#include <utility>
+
+#include "shm/client_end.h"
+#include "shm/client_state.h"
+#include "shm/run.h"
+
+namespace ringside::shm {
+
+ClientEnd::Claim::Claim(Claim&& other) noexcept { *this = std::move(other); }
+
+ClientEnd::Claim& ClientEnd::Claim::operator=(Claim&& other) noexcept {
+  if (this == &other) return *this;
+  drop();
+  end_ = std::exchange(other.end_, nullptr);
+  slot_ = other.slot_;
+  sequence_ = other.sequence_;
+  first_ = other.first_;
+  count_ = other.count_;
+  header_ = std::exchange(other.header_, {});
+  body_ = std::exchange(other.body_, {});
+  return *this;
+}
+
+ClientEnd::Claim::~Claim() { drop(); }
+
+void ClientEnd::Claim::drop() {
+  if (end_ == nullptr) return;
+  State& state = *std::exchange(end_, nullptr)->state_;
+  bool ring = false;
+  {
+    const std::lock_guard lock(state.mutex);
+    State::SlotUse& slot = state.slots[slot_];
+    state.free_blocks(slot);
+    if (slot.use == State::Use::kLent && !slot.borrowed) {
+      ring = state.abandon_slot(slot_);
+    } else {
+      state.free_slot(slot_);
+    }
+  }
+  if (ring) state.ring_doorbell();
+}
+
+Result<ClientEnd::Claim> ClientEnd::claim(std::size_t header_bytes, std::size_t body_bytes) {
+  State& state = *state_;
+  const auto count = blocks_needed(header_bytes, body_bytes);
+  if (!count || *count > state.blocks.blocks())
+    return Error{Code::kTooLarge, 0, "the body can never fit into this ring"};
+  const std::lock_guard lock(state.mutex);
+  RS_CHECK(state.theirs != nullptr, "join() comes before claim()");
+  if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
+  if (state.free_slots.empty()) state.settle_held();
+  if (state.free_slots.empty()) return Error{Code::kFull, 0, "every slot of the ring is in use"};
+  std::optional<std::uint32_t> first = 0;
+  if (*count > 0) {
+    first = state.blocks.take(*count);
+    if (!first) {
+      RS_TRY_STATUS(state.take_releases());
+      first = state.blocks.take(*count);
+    }
+    if (!first) return Error{Code::kFull, 0, "the ring has no room for the body now"};
+  }
+
+  Claim claim;
+  claim.end_ = this;
+  claim.slot_ = state.free_slots.back();
+  claim.sequence_ = state.next_sequence++;
+  claim.first_ = *first;
+  claim.count_ = *count;
+  auto* const run = reinterpret_cast<char*>(state.pool + block_offset(*first));
+  claim.header_ = {run, header_bytes};
+  if (body_bytes > 0) claim.body_ = {run + body_offset(static_cast<std::uint32_t>(header_bytes)), body_bytes};
+  state.free_slots.pop_back();
+  state.slots[claim.slot_] = {
+      .use = State::Use::kClaimed, .first = *first, .count = *count, .sequence = claim.sequence_};
+  return claim;
+}
+
+void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
+  State& state = *state_;
+  RS_CHECK(claim.end_ == this, "a claim is published where it was made");
+  bool ring = false;
+  {
+    const std::lock_guard lock(state.mutex);
+    State::SlotUse& slot = state.slots[claim.slot_];
+    RS_CHECK(slot.use == State::Use::kClaimed, "a claim that was lent is not published too");
+    slot.use = State::Use::kPublished;
+    state.write_slot(claim, 0, deadline);
+    ring = state.submit(claim.slot_);
+  }
+  claim.end_ = nullptr;
+  if (ring) state.ring_doorbell();
+}
+
+void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
+  State& state = *state_;
+  bool ring = false;
+  {
+    const std::lock_guard lock(state.mutex);
+    RS_CHECK(slot < kSlots, "a slot that was claimed here");
+    State::SlotUse& use = state.slots[slot];
+    if (use.use != State::Use::kPublished || use.sequence != sequence || use.cancel_sent) return;
+    use.cancel_sent = true;
+    state.ours->slots[slot].flags.store(kSlotCancel, std::memory_order_relaxed);  // ordered by submission_tail
+    ring = state.submit(slot);
+    use.cancel_position = state.submission_tail;
+  }
+  if (ring) state.ring_doorbell();
+}
+
+Handle ClientEnd::lend(Claim& claim) {
+  State& state = *state_;
+  RS_CHECK(claim.end_ == this, "a claim is lent where it was made");
+  const std::lock_guard lock(state.mutex);
+  State::SlotUse& slot = state.slots[claim.slot_];
+  RS_CHECK(slot.use == State::Use::kClaimed, "a claim is lent once");
+  slot.use = State::Use::kLent;
+  state.write_slot(claim, kSlotHandle, SteadyTime::max());
+  return {.ring = state.terms.ring,
+          .generation = state.terms.generation,
+          .slot = claim.slot_,
+          .sequence = claim.sequence_,
+          .length = claim.body_.size()};
+}
+
+void ClientEnd::abandon(Claim&& claim) {
+  RS_CHECK(claim.end_ == this, "a claim is abandoned where it was made");
+  claim.drop();
+}
+
+}  // namespace ringside::shm

@@ -1,0 +1,129 @@
+#pragma once
+// The client's end of a ring: it writes the request segment and reads the worker's. Thread-safe inside its process by
+// one private mutex; there is no lock in shared memory. Nothing that the worker wrote is believed: a lie ends the ring.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "shm/handle.h"
+#include "shm/segment.h"
+
+namespace ringside::shm {
+
+/// What was agreed when the ring was attached.
+struct Terms {
+  std::uint64_t ring = 0;
+  std::uint32_t generation = 0;
+};
+
+/// An answer's bytes in the worker's segment, lent to this process. They go back to the worker when the loan goes away,
+/// on any thread, and may outlive the ClientEnd. Whoever parses them copies them first: the worker could still write
+/// there.
+class Loan {
+ public:
+  Loan() = default;
+  Loan(Loan&& other) noexcept;
+  Loan& operator=(Loan&& other) noexcept;
+  ~Loan();
+  [[nodiscard]] std::string_view header() const { return header_; }
+  [[nodiscard]] std::string_view body() const { return body_; }
+
+ private:
+  friend class ClientEnd;
+  struct Owner;
+  void give_back();
+  std::shared_ptr<Owner> owner_;  // null: nothing to give back
+  std::uint32_t first_ = 0;
+  std::uint32_t count_ = 0;
+  std::string_view header_;
+  std::string_view body_;
+};
+
+class ClientEnd {
+ public:
+  /// Makes the request segment. It is attached by join().
+  static Result<std::unique_ptr<ClientEnd>> create(std::uint64_t segment_bytes = kDefaultSegmentBytes);
+  ~ClientEnd();
+
+  [[nodiscard]] int request_fd() const;
+  /// Maps the worker's segment; the ring is usable from now on. Once, before any other thread knows this end. kPeerLied
+  /// when the segment, its header or the doorbell are not as agreed; the message is the refusal's name.
+  Status join(UniqueFd response_segment, UniqueFd doorbell, Terms terms);
+
+  /// A slot and a run of blocks of our own pool, to be filled, then published or lent as a handle. Dropped unpublished,
+  /// both are free again. Never outlives its ClientEnd.
+  class Claim {
+   public:
+    Claim() = default;
+    Claim(Claim&& other) noexcept;
+    Claim& operator=(Claim&& other) noexcept;
+    ~Claim();
+    [[nodiscard]] std::uint32_t slot() const { return slot_; }
+    [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
+    [[nodiscard]] std::span<char> header() const { return header_; }
+    [[nodiscard]] std::span<char> body() const { return body_; }
+
+   private:
+    friend class ClientEnd;
+    void drop();
+    ClientEnd* end_ = nullptr;  // null: nothing claimed, or given away
+    std::uint32_t slot_ = 0;
+    std::uint64_t sequence_ = 0;
+    std::uint32_t first_ = 0;
+    std::uint32_t count_ = 0;
+    std::span<char> header_;
+    std::span<char> body_;
+  };
+  /// kFull: no slot or no run of blocks now (send inline, or wait). kTooLarge: it can never fit. kPeerLied: the ring is
+  /// over.
+  Result<Claim> claim(std::size_t header_bytes, std::size_t body_bytes);
+  /// Publishes a claimed call; rings the doorbell if the worker sleeps. Its blocks are free again when its FINAL
+  /// completion has been taken.
+  void publish(Claim&& claim, SteadyTime deadline);
+  /// Says that the caller of a published call gave up. Its FINAL completion still comes.
+  void cancel(std::uint32_t slot, std::uint64_t sequence);
+
+  struct Taken {
+    std::uint32_t slot = 0;
+    std::uint64_t sequence = 0;
+    int status = 0;
+    bool inline_answer = false;  ///< fetch it over the channel
+    Loan answer;                 ///< header and body
+  };
+  /// Takes the next FINAL completion, if there is one. kPeerLied: the worker broke the protocol, the ring is over.
+  Result<std::optional<Taken>> poll();
+
+  /// Waits until poll() would find something, `deadline` passes (kTimeout), or wake() is called (fine). One thread at a
+  /// time; others may poll() meanwhile. Looks for `spin` first without sleeping, then sleeps on the worker's
+  /// completion_tail (futex).
+  Status wait(SteadyTime deadline, Duration spin);
+  /// Makes the waiting thread return (the peer is dead, say), or the next wait() when nobody waits. Once is enough. Any
+  /// thread; returns when the waiting one has noticed.
+  void wake();
+
+  /// Lends a claimed body as the handle of a gRPC call. The claim stays with the caller, and is dropped only when the
+  /// call is over, which makes the handle stale.
+  [[nodiscard]] Handle lend(Claim& claim);
+  /// An answer's handle, checked: the loan of its bytes. Once a call. kPeerLied: it names what it may not.
+  Result<Loan> borrow(const Handle& handle, const Claim& claim);
+  /// The call with `claim` ended without a handle for an answer: whatever the worker holds or will hold for it is free.
+  /// Dropping a lent claim that nothing was borrowed for does the same.
+  void abandon(Claim&& claim);
+
+  /// How often publish() found the worker asleep and rang.
+  [[nodiscard]] std::uint64_t doorbells_rung() const;
+
+ private:
+  struct State;
+  explicit ClientEnd(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace ringside::shm

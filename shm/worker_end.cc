@@ -1,0 +1,119 @@
+#include "shm/worker_end.h"
+
+#include <sys/eventfd.h>
+
+#include <cerrno>
+
+#include "shm/run.h"
+#include "shm/segment_header.h"
+#include "shm/untrusted.h"
+#include "shm/worker_state.h"
+
+namespace ringside::shm {
+
+WorkerEnd::WorkerEnd(std::unique_ptr<State> state) : state_(std::move(state)) {}
+WorkerEnd::~WorkerEnd() = default;
+
+Result<std::unique_ptr<WorkerEnd>> WorkerEnd::attach(UniqueFd request_segment, WorkerEndOptions options,
+                                                     std::string_view& reason) {
+  Segment request = RS_TRY(Segment::adopt(std::move(request_segment), reason));
+  reason = fault_of_header(request, Side::kClient, 0);
+  if (!reason.empty()) return Error{Code::kPeerLied, 0, "the client's segment does not begin with the header agreed"};
+  Segment response = RS_TRY(Segment::create(options.segment_bytes));
+  UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!doorbell) return Error{Code::kSystem, errno, "no doorbell for a ring"};
+  return std::unique_ptr<WorkerEnd>(
+      new WorkerEnd(std::make_unique<State>(std::move(request), std::move(response), std::move(doorbell), options)));
+}
+
+int WorkerEnd::response_fd() const { return state_->response.fd(); }
+int WorkerEnd::doorbell_fd() const { return state_->doorbell.get(); }
+std::uint64_t WorkerEnd::bytes() const { return state_->request.size() + state_->response.size(); }
+std::uint64_t WorkerEnd::wakes() const { return state_->wakes.load(std::memory_order_relaxed); }
+
+std::string_view WorkerEnd::refusal() const {
+  const char* const name = state_->refusal.load(std::memory_order_acquire);
+  return name == nullptr ? std::string_view() : name;
+}
+
+Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take() {
+  State& state = *state_;
+  while (true) {
+    if (state.refused()) return state.refused_error();
+    if (state.submission_head == state.submission_tail_seen) {
+      // Acquire: pairs with the store of submission_tail in ClientEnd::State::submit; entry, slot and run are whole.
+      const std::uint32_t tail = state.theirs->submission_tail.value.load(std::memory_order_acquire);
+      if (tail - state.submission_head > kSubmissions) return state.refuse("submission_overrun");
+      state.submission_tail_seen = tail;
+      if (tail == state.submission_head) {
+        RS_TRY_STATUS(state.settle_releases());
+        return std::optional<Taken>();
+      }
+    }
+    const std::uint32_t slot = read_once(state.theirs->submissions[state.submission_head % kSubmissions]);
+    if (slot >= kSlots) return state.refuse("bad_slot");
+    auto taken = RS_TRY(take_slot(slot));
+    ++state.submission_head;
+    // Release: pairs with the acquire of submission_head in ClientEnd::State::worker_has_passed: our reads come before.
+    state.ours->submission_head.value.store(state.submission_head, std::memory_order_release);
+    if (taken) return taken;  // else it cancelled a call that has been answered
+  }
+}
+
+Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot) {
+  State& state = *state_;
+  State::SlotUse& use = state.slots[slot];
+  const std::uint64_t sequence = state.theirs->slots[slot].sequence.load(std::memory_order_acquire);
+  if (sequence == 0) return state.refuse("bad_sequence");
+  const CallCopy call = state.copy_call(slot, sequence);
+  const bool under_way = use.under_way.load(std::memory_order_acquire);
+
+  std::optional<Taken> taken(std::in_place);
+  taken->slot = slot;
+  taken->sequence = sequence;
+  if (sequence == use.taken) {
+    if (use.cancelled || (call.flags & kSlotCancel) == 0) return state.refuse("published_twice");
+    use.cancelled = true;
+    if (!under_way) return std::optional<Taken>();
+    taken->cancel = true;
+    return taken;
+  }
+  if (under_way) return state.refuse("slot_in_use");
+  if ((call.flags & ~std::uint32_t{kSlotCancel}) != 0) return state.refuse("bad_flags");
+  if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
+
+  if (call.header_bytes > 0) taken->header = copy_out(state.their_pool + block_offset(call.first), call.header_bytes);
+  taken->body = state.body_of(call);
+  if (call.deadline_ns != 0) taken->deadline = SteadyTime(std::chrono::nanoseconds(call.deadline_ns));
+  use.taken = sequence;
+  use.cancelled = false;
+  use.under_way.store(true, std::memory_order_release);
+  // The journal, before anything is done for the call: a client that finds its sequence here does not know whether it
+  // was served. Release: pairs with the client's acquire after our death.
+  state.ours->taken[slot].store(sequence, std::memory_order_release);
+  return taken;
+}
+
+bool WorkerEnd::has_work() const {
+  return state_->theirs->submission_tail.value.load(std::memory_order_acquire) != state_->submission_head;
+}
+
+bool WorkerEnd::park() {
+  State& state = *state_;
+  state.park = (state.park + 1) | 1U;
+  state.ours->park.value.store(state.park, std::memory_order_seq_cst);
+  // Sequentially consistent like the store above: the client stores submission_tail, then loads `park`
+  // (ClientEnd::State::must_ring); we stored `park`, now load submission_tail. One of us sees the other.
+  const bool empty = state.theirs->submission_tail.value.load(std::memory_order_seq_cst) == state.submission_head;
+  if (empty && state.settle_releases().ok() && !state.refused()) return true;
+  unpark();
+  return false;
+}
+
+void WorkerEnd::unpark() {
+  State& state = *state_;
+  if (state.park % 2 == 0) return;
+  state.ours->park.value.store(++state.park, std::memory_order_relaxed);
+}
+
+}  // namespace ringside::shm

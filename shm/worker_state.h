@@ -1,0 +1,101 @@
+#pragma once
+// Private to the worker's end: what it keeps in its own memory. Never included by another room.
+
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <vector>
+
+#include "shm/block_pool.h"
+#include "shm/layout.h"
+#include "shm/worker_end.h"
+
+namespace ringside::shm {
+
+/// A private copy of what a client said of one call.
+struct CallCopy {
+  std::uint64_t sequence = 0;
+  std::uint32_t flags = 0;
+  std::uint32_t header_bytes = 0;
+  std::uint64_t body_bytes = 0;
+  std::uint64_t total_bytes = 0;
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  std::uint64_t deadline_ns = 0;
+};
+
+struct WorkerEnd::State {
+  static constexpr std::uint32_t kNoSlot = kSlots;
+
+  enum class RunUse : std::uint8_t {
+    kNone,     // no run starts at this block
+    kFilling,  // being written; the client has not heard of it
+    kDropped,  // being written; its caller has given up meanwhile, so the writer frees it
+    kLent,     // the client's until it gives it back
+  };
+  struct Run {
+    std::uint32_t count = 0;
+    std::uint32_t slot = kNoSlot;  // of the gRPC call that it answers
+    RunUse use = RunUse::kNone;
+  };
+  struct SlotUse {
+    std::uint64_t taken = 0;             // the sequence taken last; the serving thread writes it
+    bool cancelled = false;              // its cancelling entry has been taken; the serving thread's
+    std::atomic<bool> under_way{false};  // taken and not completed
+    std::uint64_t lent_sequence = 0;     // of the gRPC call whose answer's run starts at lent_first; 0: none
+    std::uint32_t lent_first = 0;
+  };
+
+  State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
+
+  /// Ends the ring. `name` is a literal of docs/protocol.md; the first one stays.
+  Error refuse(std::string_view name);
+  [[nodiscard]] bool refused() const { return refusal.load(std::memory_order_acquire) != nullptr; }
+  [[nodiscard]] Error refused_error() const { return {Code::kPeerLied, 0, refusal.load(std::memory_order_acquire)}; }
+
+  [[nodiscard]] CallCopy copy_call(std::uint32_t slot, std::uint64_t sequence) const;
+  /// The name of the refusal that a call's numbers deserve, or nothing.
+  [[nodiscard]] std::string_view fault_of(const CallCopy& call) const;
+  /// True when the handle names this ring and a slot of it.
+  [[nodiscard]] bool names_us(const Handle& handle) const;
+  [[nodiscard]] std::string body_of(const CallCopy& call) const;
+  /// Takes what the client has given back, if there is anything. Locks the mutex only then.
+  Status settle_releases();
+  void wake_client();
+
+  // With `mutex` held.
+  Status take_releases();
+  Status give_up(std::uint32_t slot);
+  [[nodiscard]] std::optional<std::uint32_t> take_run(std::uint32_t count, std::uint32_t slot);
+  void free_run(std::uint32_t first);
+  /// Writes a completion. True: wake the client when the mutex is free.
+  Result<bool> publish(const Completion& entry);
+
+  Segment request;
+  Segment response;
+  UniqueFd doorbell;
+  WorkerEndOptions options;
+  const RequestSegment* theirs;
+  ResponseSegment* ours;
+  const std::byte* their_pool;
+  std::byte* pool;
+  std::uint32_t their_blocks;
+  std::atomic<const char*> refusal{nullptr};
+  std::atomic<std::uint64_t> wakes{0};
+
+  // The serving thread's own.
+  std::uint32_t submission_head = 0;
+  std::uint32_t submission_tail_seen = 0;
+  std::uint32_t park = 0;
+
+  std::mutex mutex;
+  BlockPool blocks;
+  std::vector<Run> runs;  // by first block
+  std::array<SlotUse, kSlots> slots{};
+  std::uint32_t completion_tail = 0;
+  std::uint32_t completion_head_seen = 0;
+  std::atomic<std::uint32_t> release_head{0};  // written with the mutex held, looked at without
+  std::uint32_t woke_for = 0;                  // the client's park value that it was woken for last
+};
+
+}  // namespace ringside::shm
