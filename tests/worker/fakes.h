@@ -1,0 +1,305 @@
+#pragma once
+// A runtime with fakes around it: calls whose answers a test reads, upstreams that do as they are told, a store that
+// counts.
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "mcp/envelope.h"
+#include "tests/support/process.h"
+#include "worker/runtime/runtime.h"
+
+namespace ringside::test {
+
+using worker::Call;
+using worker::Door;
+using worker::Upstream;
+using worker::UpstreamDone;
+using worker::UpstreamRequest;
+
+/// A call that keeps its answer.
+class TestCall final : public Call {
+ public:
+  explicit TestCall(mcp::Request request, Door door = Door::kGrpc) : Call(door, std::move(request)) {}
+
+  [[nodiscard]] bool answered() const {
+    const std::lock_guard lock(mutex_);
+    return answers_ > 0;
+  }
+  [[nodiscard]] int answers() const {
+    const std::lock_guard lock(mutex_);
+    return answers_;
+  }
+  /// Waits for the answer.
+  const mcp::Response& response() {
+    std::unique_lock lock(mutex_);
+    arrived_.wait(lock, [&] { return answers_ > 0; });
+    return response_;
+  }
+
+ private:
+  void deliver(mcp::Response response) override {
+    const std::lock_guard lock(mutex_);
+    response_ = std::move(response);
+    ++answers_;
+    arrived_.notify_all();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable arrived_;
+  int answers_ = 0;
+  mcp::Response response_;
+};
+
+inline mcp::Request post(std::string_view body, std::string session = {}) {
+  mcp::Request request;
+  request.method = "POST";
+  request.path = "/mcp";
+  request.body = mcp::padded_copy(body);
+  request.session_id = std::move(session);
+  return request;
+}
+
+inline std::string tool_json(const std::string& name) { return R"({"name":")" + name + R"("})"; }
+
+/// What a FakeUpstream does and saw; shared, since the runtime owns the upstream itself.
+struct UpstreamScript {
+  explicit UpstreamScript(std::string name_in, std::vector<std::string> tools_in = {})
+      : name(std::move(name_in)), tools(std::move(tools_in)) {}
+
+  const std::string name;
+  std::mutex mutex;
+  std::vector<std::string> tools;                             ///< names it lists
+  std::optional<Error> list_fails;                            ///< instead of the list
+  std::optional<Error> call_fails;                            ///< instead of an answer
+  bool hold_lists = false;                                    ///< keep tools/list in `held`
+  bool hold_calls = false;                                    ///< keep tools/call in `held`
+  std::function<std::string(const UpstreamRequest&)> answer;  ///< of tools/call; else an echo of the message
+  std::vector<UpstreamRequest> seen;
+  std::vector<std::uint64_t> cancelled;
+  std::deque<std::pair<UpstreamRequest, UpstreamDone>> held;
+  std::function<void()> changed;
+
+  [[nodiscard]] std::size_t lists() {
+    const std::lock_guard lock(mutex);
+    std::size_t count = 0;
+    for (const auto& request : seen) count += request.message.find("tools/list") != std::string::npos ? 1U : 0U;
+    return count;
+  }
+  [[nodiscard]] UpstreamRequest last() {
+    const std::lock_guard lock(mutex);
+    return seen.empty() ? UpstreamRequest{} : seen.back();
+  }
+  /// Answers the oldest request held: with its natural answer, or with `with`.
+  void release(std::optional<Result<std::string>> with = std::nullopt) {
+    std::unique_lock lock(mutex);
+    auto [request, done] = std::move(held.front());
+    held.pop_front();
+    Result<std::string> result = with ? std::move(*with) : natural(request);
+    lock.unlock();
+    done(std::move(result));
+  }
+  /// Needs `mutex`.
+  Result<std::string> natural(const UpstreamRequest& request) {
+    const std::string id = std::to_string(request.id);
+    if (request.message.find("\"tools/list\"") != std::string::npos) {
+      if (list_fails) return *list_fails;
+      std::string list;
+      for (const std::string& tool : tools) list += (list.empty() ? "" : ",") + tool_json(tool);
+      return mcp::result_body(id, R"({"tools":[)" + list + "]}");
+    }
+    if (call_fails) return *call_fails;
+    if (answer) return answer(request);
+    return mcp::result_body(id, R"({"from":")" + name + R"("})");
+  }
+};
+
+class FakeUpstream final : public Upstream {
+ public:
+  explicit FakeUpstream(std::shared_ptr<UpstreamScript> script) : script_(std::move(script)) {}
+  ~FakeUpstream() override {
+    while (!script_->held.empty()) script_->release(Result<std::string>(Error{Code::kCancelled, 0, "gone"}));
+  }
+  FakeUpstream(const FakeUpstream&) = delete;
+  FakeUpstream& operator=(const FakeUpstream&) = delete;
+  [[nodiscard]] const std::string& name() const override { return script_->name; }
+  void send(UpstreamRequest request, UpstreamDone done) override {
+    std::unique_lock lock(script_->mutex);
+    script_->seen.push_back(request);
+    const bool is_list = request.message.find("\"tools/list\"") != std::string::npos;
+    if (is_list ? script_->hold_lists : script_->hold_calls) {
+      script_->held.emplace_back(std::move(request), std::move(done));
+      return;
+    }
+    auto result = script_->natural(request);
+    lock.unlock();
+    done(std::move(result));
+  }
+  void cancel(std::uint64_t id) override {
+    UpstreamDone done;
+    {
+      const std::lock_guard lock(script_->mutex);
+      script_->cancelled.push_back(id);
+      for (auto it = script_->held.begin(); it != script_->held.end(); ++it) {
+        if (it->first.id != id) continue;
+        done = std::move(it->second);
+        script_->held.erase(it);
+        break;
+      }
+    }
+    if (done) done(Error{Code::kCancelled, 0, "cancelled"});
+  }
+  void on_tools_changed(std::function<void()> changed) override { script_->changed = std::move(changed); }
+  [[nodiscard]] worker::UpstreamStatus status() const override { return {script_->name, "fake", "ready", 0, 0}; }
+
+ private:
+  std::shared_ptr<UpstreamScript> script_;
+};
+
+/// Sessions in a map, and how often they were asked for. Fails on demand.
+struct StoreScript {
+  std::mutex mutex;
+  std::map<std::string, mcp::SessionRecord> records;
+  int finds = 0;
+  int touches = 0;
+  int updates = 0;
+  int expires = 0;
+  bool broken = false;
+  std::function<void()> before_create;  ///< runs once, without the lock
+};
+
+class FakeStore final : public worker::SessionStore {
+ public:
+  explicit FakeStore(std::shared_ptr<StoreScript> script) : script_(std::move(script)) {}
+
+  Result<std::optional<mcp::SessionRecord>> find(const std::string& id, std::int64_t expired_before_ms) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->finds;
+    if (script_->broken) return kBroken;
+    const auto found = script_->records.find(id);
+    if (found == script_->records.end() || found->second.seen_ms < expired_before_ms) {
+      return std::optional<mcp::SessionRecord>();
+    }
+    return std::optional(found->second);
+  }
+  Result<bool> create(const mcp::SessionRecord& record, std::int64_t expired_before_ms) override {
+    std::function<void()> before;
+    {
+      const std::lock_guard lock(script_->mutex);
+      before.swap(script_->before_create);
+    }
+    if (before) before();
+    const std::lock_guard lock(script_->mutex);
+    if (script_->broken) return kBroken;
+    const auto found = script_->records.find(record.id);
+    if (found != script_->records.end() && found->second.seen_ms >= expired_before_ms) return false;
+    script_->records[record.id] = record;
+    return true;
+  }
+  Result<bool> update(const mcp::SessionRecord& record) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->updates;
+    if (script_->broken) return kBroken;
+    const auto found = script_->records.find(record.id);
+    if (found == script_->records.end()) return false;
+    found->second = record;
+    return true;
+  }
+  Status touch(const std::string& id, std::int64_t seen_ms) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->touches;
+    if (script_->broken) return kBroken;
+    if (const auto found = script_->records.find(id); found != script_->records.end()) found->second.seen_ms = seen_ms;
+    return {};
+  }
+  Result<bool> erase(const std::string& id) override {
+    const std::lock_guard lock(script_->mutex);
+    if (script_->broken) return kBroken;
+    return script_->records.erase(id) == 1;
+  }
+  Result<std::int64_t> expire(std::int64_t expired_before_ms) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->expires;
+    return static_cast<std::int64_t>(
+        std::erase_if(script_->records, [&](const auto& each) { return each.second.seen_ms < expired_before_ms; }));
+  }
+
+ private:
+  static constexpr Error kBroken{Code::kSystem, 0, "broken"};
+  std::shared_ptr<StoreScript> script_;
+};
+
+/// A runtime on fakes. Fields are set before start().
+struct Bench {
+  FakeClock clock;
+  std::atomic<std::uint64_t> epoch{1};
+  worker::RuntimeOptions options{.version = "9.9"};
+  std::shared_ptr<StoreScript> store = std::make_shared<StoreScript>();
+  std::vector<std::shared_ptr<UpstreamScript>> scripts;
+  std::function<void()> held_invalidation;  ///< set instead of run when hold_invalidation
+  bool hold_invalidation = false;
+  std::unique_ptr<worker::Runtime> runtime;
+
+  std::shared_ptr<UpstreamScript> upstream(std::string name, std::vector<std::string> tools = {}) {
+    return scripts.emplace_back(std::make_shared<UpstreamScript>(std::move(name), std::move(tools)));
+  }
+  worker::Runtime& start() {
+    std::vector<std::unique_ptr<Upstream>> upstreams;
+    for (const auto& script : scripts) upstreams.push_back(std::make_unique<FakeUpstream>(script));
+    runtime = std::make_unique<worker::Runtime>(options, clock, std::make_unique<FakeStore>(store),
+                                                std::move(upstreams), epoch, [this](std::function<void()> done) {
+                                                  epoch.fetch_add(1);
+                                                  if (hold_invalidation) {
+                                                    held_invalidation = std::move(done);
+                                                  } else {
+                                                    done();
+                                                  }
+                                                });
+    return *runtime;
+  }
+  std::shared_ptr<TestCall> serve(mcp::Request request, Door door = Door::kGrpc) {
+    if (!runtime) start();
+    auto call = std::make_shared<TestCall>(std::move(request), door);
+    runtime->serve(call);
+    return call;
+  }
+  /// The answer of a call that is answered at once; a status of 0 when it is not.
+  mcp::Response ask(mcp::Request request) {
+    const auto call = serve(std::move(request));
+    return call->answered() ? call->response() : mcp::Response{.status = 0, .headers = {}, .body = {}};
+  }
+  mcp::Response ask(std::string_view body, std::string session = {}) { return ask(post(body, std::move(session))); }
+  /// initialize; the id of the new session.
+  std::string open_session(mcp::Request request = {}) {
+    request.method = "POST";
+    request.body =
+        mcp::padded_copy(R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}})");
+    return std::string(ask(std::move(request)).headers.get("mcp-session-id"));
+  }
+};
+
+inline constexpr std::string_view kPing = R"({"jsonrpc":"2.0","id":1,"method":"ping"})";
+inline constexpr std::string_view kPong = R"({"jsonrpc":"2.0","id":1,"result":{}})";
+inline constexpr std::string_view kList = R"({"jsonrpc":"2.0","id":1,"method":"tools/list"})";
+
+/// A tools/call with `arguments` as raw JSON.
+inline std::string tool_call(const std::string& name, const std::string& arguments = "{}",
+                             const std::string& id = "1") {
+  return R"({"jsonrpc":"2.0","id":)" + id + R"(,"method":"tools/call","params":{"name":")" + name +
+         R"(","arguments":)" + arguments + "}}";
+}
+
+/// The base64url of {"email": EMAIL} without padding.
+std::string auth_of(const std::string& email);
+
+}  // namespace ringside::test

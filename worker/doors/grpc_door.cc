@@ -1,0 +1,281 @@
+#include "worker/doors/grpc_door.h"
+
+#include <grpc/grpc.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "base/log.h"
+#include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
+#include "rpc/channel.h"
+#include "rpc/convert.h"
+#include "rpc/errors.h"
+
+namespace ringside::worker {
+namespace {
+
+namespace contract = ::contextforge::mcp::runtime::v1;
+
+/// A longer deadline than this is none: gRPC states "no deadline" as a time far away.
+constexpr auto kNoDeadline = std::chrono::hours(24 * 365);
+
+SteadyTime steady_deadline(const grpc::CallbackServerContext& context) {
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  if (left > kNoDeadline) return SteadyTime::max();
+  return std::chrono::steady_clock::now() + std::chrono::duration_cast<Duration>(left);
+}
+
+grpc::Status grpc_status(const Error& error) {
+  return {static_cast<grpc::StatusCode>(rpc::grpc_code(error.code)), std::string(error.message)};
+}
+
+shm::Handle from_message(const contract::BodyHandle& message) {
+  shm::Handle handle;
+  handle.ring = message.ring();
+  handle.generation = message.generation();
+  handle.slot = message.slot();
+  handle.sequence = message.sequence();
+  handle.first_block = message.first_block();
+  handle.block_count = message.block_count();
+  handle.length = message.length();
+  return handle;
+}
+
+void to_message(const shm::Handle& handle, contract::BodyHandle& message) {
+  message.set_ring(handle.ring);
+  message.set_generation(handle.generation);
+  message.set_slot(handle.slot);
+  message.set_sequence(handle.sequence);
+  message.set_first_block(handle.first_block);
+  message.set_block_count(handle.block_count);
+  message.set_length(handle.length);
+}
+
+/// A request as the runtime takes it, and the handle that it came by.
+struct Arrived {
+  mcp::Request request;
+  std::optional<shm::Handle> handle;
+};
+
+/// Moves everything out of `message`. kInvalid: a handle that names nothing of the caller's.
+Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contract::McpRequest* message,
+                       std::string_view default_method, BodyHandles* handles) {
+  // The callback API lends the request as const, but made it for this call alone and looks at it no more: the body is
+  // moved instead of copied.
+  auto& mine = const_cast<contract::McpRequest&>(*message);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  Arrived arrived;
+  if (mine.has_body_handle()) arrived.handle = from_message(mine.body_handle());
+  arrived.request = rpc::to_request(std::move(mine), default_method);
+  arrived.request.deadline = steady_deadline(context);
+  if (!arrived.handle) return arrived;
+  if (handles == nullptr) return Error{Code::kInvalid, 0, "handles are not served here"};
+  if (!arrived.request.body.empty()) return Error{Code::kInvalid, 0, "a body and a handle at once"};
+  arrived.request.body = RS_TRY(handles->read(*arrived.handle));
+  return arrived;
+}
+
+/// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
+class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
+ public:
+  UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles)
+      : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        handle_(arrived.handle),
+        message_(message),
+        handles_(handles) {}
+
+  static grpc::ServerUnaryReactor* start(Runtime& runtime, const std::shared_ptr<UnaryCall>& call) {
+    call->self_ = call;
+    runtime.serve(call);
+    return call.get();
+  }
+
+  void OnCancel() override { cancel(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void deliver(mcp::Response response) override {
+    rpc::fill_head(response, *message_);
+    if (handle_ && !response.body.empty()) {
+      auto lent = handles_->lend(*handle_, response.body);
+      if (lent) {
+        to_message(*lent, *message_->mutable_body_handle());
+        return Finish(grpc::Status::OK);
+      }
+      if (lent.error().code == Code::kInvalid) return Finish(grpc::Status::CANCELLED);
+    }
+    message_->set_body(std::move(response.body));
+    Finish(grpc::Status::OK);
+  }
+
+  const std::optional<shm::Handle> handle_;
+  contract::McpResponse* const message_;  // gRPC's, until OnDone
+  BodyHandles* const handles_;
+  std::shared_ptr<UnaryCall> self_;
+};
+
+/// One InvokeStream: a single chunk with the runtime's answer, until it has streams to give.
+class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, public Call {
+ public:
+  explicit StreamCall(Arrived arrived)
+      : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)) {}
+
+  static grpc::ServerWriteReactor<contract::McpChunk>* start(Runtime& runtime,
+                                                             const std::shared_ptr<StreamCall>& call) {
+    call->self_ = call;
+    runtime.serve(call);
+    return call.get();
+  }
+
+  void OnCancel() override { cancel(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void deliver(mcp::Response response) override {
+    const bool good = response.status >= 200 && response.status < 300;
+    if (!good) chunk_.set_error_status(response.status);
+    // An error's body goes along: a chunk with error_status holds no events.
+    chunk_.set_data(std::move(response.body));
+    chunk_.set_done(true);
+    StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  contract::McpChunk chunk_;
+  std::shared_ptr<StreamCall> self_;
+};
+
+/// A stream that is refused before the runtime sees it.
+class RefusedStream final : public grpc::ServerWriteReactor<contract::McpChunk> {
+ public:
+  explicit RefusedStream(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+class ContractService final : public contract::McpRuntime::CallbackService {
+ public:
+  ContractService(Runtime& runtime, BodyHandles* handles) : runtime_(runtime), handles_(handles) {}
+
+  void announce_drain() { draining_.store(true, std::memory_order_relaxed); }
+
+  grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const contract::McpRequest* request,
+                                   contract::McpResponse* response) override {
+    return unary(context, request, response, "POST");
+  }
+  grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context, const contract::McpRequest* request,
+                                         contract::McpResponse* response) override {
+    return unary(context, request, response, "DELETE");
+  }
+  grpc::ServerWriteReactor<contract::McpChunk>* InvokeStream(grpc::CallbackServerContext* context,
+                                                             const contract::McpRequest* request) override {
+    auto arrived = arrive(*context, request, "GET", handles_);
+    if (!arrived) return new RefusedStream(grpc_status(arrived.error()));  // deletes itself in OnDone
+    return StreamCall::start(runtime_, std::make_shared<StreamCall>(std::move(*arrived)));
+  }
+  grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
+                                        const contract::HealthRequest* /*request*/,
+                                        contract::HealthResponse* response) override {
+    response->set_status(draining_.load(std::memory_order_relaxed) ? "draining" : "ok");
+    response->set_mode(runtime_.options().mode);
+    response->set_version(runtime_.options().version);
+    auto* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+ private:
+  grpc::ServerUnaryReactor* unary(grpc::CallbackServerContext* context, const contract::McpRequest* request,
+                                  contract::McpResponse* response, std::string_view method) {
+    auto arrived = arrive(*context, request, method, handles_);
+    if (!arrived) {
+      auto* reactor = context->DefaultReactor();
+      reactor->Finish(grpc_status(arrived.error()));
+      return reactor;
+    }
+    return UnaryCall::start(runtime_, std::make_shared<UnaryCall>(std::move(*arrived), response, handles_));
+  }
+
+  Runtime& runtime_;
+  BodyHandles* const handles_;
+  std::atomic<bool> draining_{false};
+};
+
+/// Keeps gRPC's own threads until the process ends. Shutting the library down with its last user joins a poller that
+/// may sleep for 10 s more, which a worker that has drained shall not.
+void keep_library() {
+  static const bool kept = (grpc_init(), true);
+  static_cast<void>(kept);
+}
+
+/// Twice the body limit, so that the runtime itself says 413 to what is a little too large.
+int receive_limit(std::size_t max_body_bytes) {
+  return static_cast<int>(std::min<std::size_t>(2 * max_body_bytes, std::numeric_limits<int>::max()));
+}
+
+}  // namespace
+
+// Members go away in reverse order: the server first, then what it uses.
+struct GrpcDoor::State {
+  State(Runtime& runtime, BodyHandles* handles) : service(runtime, handles) {}
+
+  ContractService service;
+  std::unique_ptr<rpc::Acceptor> acceptor;
+  std::mutex drain_mutex;
+  bool drained = false;  // guarded by drain_mutex
+  std::unique_ptr<grpc::Server> server;
+
+  void set_serving(bool serving) const {
+    auto* health = server->GetHealthCheckService();
+    health->SetServingStatus(serving);
+    health->SetServingStatus(contract::McpRuntime::service_full_name(), serving);
+  }
+};
+
+GrpcDoor::GrpcDoor(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+GrpcDoor::~GrpcDoor() { drain(Duration(0)); }
+
+Result<std::unique_ptr<GrpcDoor>> GrpcDoor::start(Runtime& runtime, GrpcDoorOptions options) {
+  keep_library();
+  // Both are plugins that a ServerBuilder picks up; naming the second also keeps its library linked.
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto state = std::make_unique<State>(runtime, options.handles);
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(receive_limit(runtime.options().max_body_bytes));
+  builder.SetMaxSendMessageSize(-1);
+  builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
+  if (options.max_connection_age > Duration(0)) {
+    const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(options.max_connection_age);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(age.count()));
+  }
+  builder.RegisterService(&state->service);
+  if (options.extra_service != nullptr) builder.RegisterService(options.extra_service);
+  state->acceptor = std::make_unique<rpc::Acceptor>(builder);
+  state->server = builder.BuildAndStart();
+  if (!state->server) return Error{Code::kSystem, 0, "the gRPC server did not start"};
+  state->set_serving(true);
+  return std::unique_ptr<GrpcDoor>(new GrpcDoor(std::move(state)));
+}
+
+void GrpcDoor::adopt(UniqueFd connection) { state_->acceptor->adopt(std::move(connection)); }
+
+void GrpcDoor::announce_drain() {
+  state_->service.announce_drain();
+  state_->set_serving(false);
+}
+
+void GrpcDoor::drain(Duration within) {
+  const std::lock_guard lock(state_->drain_mutex);
+  if (std::exchange(state_->drained, true)) return;
+  announce_drain();
+  state_->acceptor->close();
+  state_->server->Shutdown(std::chrono::system_clock::now() + std::max(within, Duration(0)));
+}
+
+}  // namespace ringside::worker

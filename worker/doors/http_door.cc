@@ -1,0 +1,91 @@
+#include "worker/doors/http_door.h"
+
+#include <atomic>
+#include <charconv>
+#include <string>
+#include <utility>
+
+#include "http/server.h"
+#include "mcp/envelope.h"
+#include "rpc/errors.h"
+
+namespace ringside::worker {
+namespace {
+
+// What the contract's McpRequest states in fields of its own has a header here. That is fit for http.sock, whose peers
+// the supervisor has checked: they are the gateway. On an edge that strangers reach, these headers must not be
+// believed.
+constexpr std::string_view kAuthContext = "x-contextforge-auth-context";
+constexpr std::string_view kAuthExpires = "x-contextforge-auth-expires-ms";
+constexpr std::string_view kServerId = "x-contextforge-server-id";
+
+/// One request. The responder is told nothing of a client that goes away: in MCP a disconnection is not a cancellation
+/// (2025-11-25, basic/transports, "Sending Messages to the Server"), so the call runs on and its answer is dropped.
+class HttpCall final : public Call {
+ public:
+  HttpCall(mcp::Request request, std::shared_ptr<http::Responder> responder)
+      : Call(Door::kHttp, std::move(request)), responder_(std::move(responder)) {}
+
+ private:
+  void deliver(mcp::Response response) override { responder_->respond(std::move(response)); }
+
+  const std::shared_ptr<http::Responder> responder_;
+};
+
+/// False when a header says what its field could not hold.
+bool read_fields(mcp::Request& request) {
+  request.auth_encoded = request.headers.get(kAuthContext);
+  request.server_id = request.headers.get(kServerId);
+  const std::string_view expires = request.headers.get(kAuthExpires);
+  if (expires.empty()) return true;
+  const char* const end = expires.data() + expires.size();
+  const auto [stop, error] = std::from_chars(expires.data(), end, request.auth_expires_ms);
+  return error == std::errc() && stop == end;
+}
+
+}  // namespace
+
+struct HttpDoor::State {
+  explicit State(Runtime& runtime_in)
+      : runtime(runtime_in),
+        server({.max_body_bytes = runtime_in.options().max_body_bytes},
+               [this](mcp::Request request, std::shared_ptr<http::Responder> responder) {
+                 handle(std::move(request), std::move(responder));
+               }) {}
+
+  void handle(mcp::Request request, std::shared_ptr<http::Responder> responder) {
+    if (request.path == "/health") return responder->respond(health(request));
+    if (!read_fields(request)) return responder->respond(rpc::detail_error(400, "Invalid auth context"));
+    runtime.serve(std::make_shared<HttpCall>(std::move(request), std::move(responder)));
+  }
+
+  [[nodiscard]] mcp::Response health(const mcp::Request& request) const {
+    if (request.method != "GET") return rpc::not_allowed("GET");
+    const bool serving = !draining.load(std::memory_order_relaxed);
+    mcp::Response response;
+    response.status = serving ? 200 : 503;
+    response.headers.set("content-type", "application/json");
+    response.body = std::string(R"({"status":")") + (serving ? "ok" : "draining") + R"(","mode":)" +
+                    mcp::encode_string(runtime.options().mode) + R"(,"version":)" +
+                    mcp::encode_string(runtime.options().version) + "}";
+    return response;
+  }
+
+  Runtime& runtime;
+  std::atomic<bool> draining{false};
+  http::Server server;  // last: its thread uses the others
+};
+
+HttpDoor::HttpDoor(Runtime& runtime) : state_(std::make_unique<State>(runtime)) {}
+HttpDoor::~HttpDoor() = default;
+
+void HttpDoor::adopt(UniqueFd connection) { state_->server.adopt(std::move(connection)); }
+
+void HttpDoor::announce_drain() { state_->draining.store(true, std::memory_order_relaxed); }
+
+void HttpDoor::drain(std::function<void()> drained) {
+  announce_drain();
+  state_->server.drain(std::move(drained));
+}
+
+}  // namespace ringside::worker

@@ -1,0 +1,50 @@
+// ringside-worker: started by ringsided with its end of the link as descriptor 3.
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/prctl.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <string>
+
+#include "base/log.h"
+#include "rpc/link.h"
+#include "worker/worker.h"
+
+namespace {
+
+/// Bodies of up to 32 MiB stay on the heap and are used again: fresh pages for each megabyte would cost more than its
+/// copy.
+void keep_large_blocks() {
+  constexpr int kLargestBlock = 32 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, kLargestBlock);
+  ::mallopt(M_TRIM_THRESHOLD, 2 * kLargestBlock);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("ringside-worker serves calls; ringsided starts it");
+  std::string runtime_dir = "/run/ringside";
+  app.add_option("--runtime-dir", runtime_dir, "where the sockets are (ringsided tells the worker by its link too)");
+  app.set_version_flag("--version", RINGSIDE_VERSION);
+  CLI11_PARSE(app, argc, argv);
+
+  ringside::log::init("ringside-worker", "info");
+  // A worker never outlives its supervisor, and a terminal's Ctrl-C is the supervisor's to handle.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::signal(SIGINT, SIG_IGN);   // NOLINT(cert-err33-c)
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+  sigset_t terminate;
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &terminate, nullptr);
+  if (::fcntl(ringside::rpc::kWorkerLinkFd, F_SETFD, FD_CLOEXEC) != 0) {
+    ringside::log::error("descriptor {} is no link; ringside-worker is started by ringsided, not by hand",
+                         ringside::rpc::kWorkerLinkFd);
+    return 2;
+  }
+  keep_large_blocks();
+  return ringside::worker::run_worker(ringside::rpc::Link(ringside::UniqueFd(ringside::rpc::kWorkerLinkFd)));
+}

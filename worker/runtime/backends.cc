@@ -1,0 +1,65 @@
+#include "worker/runtime/backends.h"
+
+#include <utility>
+
+namespace ringside::worker {
+
+// A counter and not a shared mutex: an upstream may answer inside send(), and that answer may lead to the next send().
+class Backends::Visit {
+ public:
+  explicit Visit(const Backends& backends) : backends_(backends) {
+    backends_.visits_.fetch_add(1);  // seq_cst here and in close(): one of the two sees the other
+    open_ = !backends_.closed_.load();
+  }
+  Visit(const Visit&) = delete;
+  Visit& operator=(const Visit&) = delete;
+  ~Visit() {
+    if (backends_.visits_.fetch_sub(1) == 1 && backends_.closed_.load()) backends_.visits_.notify_all();
+  }
+  [[nodiscard]] bool open() const { return open_; }
+
+ private:
+  const Backends& backends_;
+  bool open_ = false;
+};
+
+std::vector<std::string> Backends::names_of(const std::vector<std::unique_ptr<Upstream>>& upstreams) {
+  std::vector<std::string> names;
+  names.reserve(upstreams.size());
+  for (const auto& upstream : upstreams) names.push_back(upstream->name());
+  return names;
+}
+
+void Backends::send(std::size_t index, UpstreamRequest request, UpstreamDone done) {
+  const Visit visit(*this);
+  if (!visit.open()) return done(Error{Code::kUnavailable, 0, "shutting down"});
+  upstreams_[index]->send(std::move(request), std::move(done));
+}
+
+void Backends::cancel(std::size_t index, std::uint64_t id) {
+  const Visit visit(*this);
+  if (visit.open()) upstreams_[index]->cancel(id);
+}
+
+void Backends::on_tools_changed(const std::function<void(std::size_t index)>& changed) {
+  for (std::size_t index = 0; index < upstreams_.size(); ++index) {
+    upstreams_[index]->on_tools_changed([changed, index] { changed(index); });
+  }
+}
+
+std::vector<UpstreamStatus> Backends::statuses() const {
+  std::vector<UpstreamStatus> statuses;
+  const Visit visit(*this);
+  if (!visit.open()) return statuses;
+  statuses.reserve(upstreams_.size());
+  for (const auto& upstream : upstreams_) statuses.push_back(upstream->status());
+  return statuses;
+}
+
+void Backends::close() {
+  if (closed_.exchange(true)) return;
+  for (std::uint32_t left = visits_.load(); left != 0; left = visits_.load()) visits_.wait(left);
+  upstreams_.clear();
+}
+
+}  // namespace ringside::worker

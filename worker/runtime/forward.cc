@@ -1,0 +1,152 @@
+#include "worker/runtime/forward.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "mcp/session.h"
+#include "rpc/errors.h"
+#include "worker/runtime/front.h"
+
+namespace ringside::worker {
+namespace {
+
+mcp::Response json_response(std::string body) {
+  mcp::Response response;
+  response.headers.set("content-type", "application/json");
+  response.body = std::move(body);
+  return response;
+}
+
+mcp::Response invalid_params(std::string_view raw_id) {
+  return rpc::jsonrpc_error(200, raw_id, mcp::kInvalidParamsCode, "Invalid params");
+}
+
+std::string_view told(Code code) {
+  switch (code) {
+    case Code::kTimeout:
+      return "upstream did not answer in time";
+    case Code::kCancelled:
+      return "the call was cancelled";
+    case Code::kTooLarge:
+      return "upstream's answer is too large";
+    case Code::kUpstream:
+      return "upstream gave no valid answer";
+    default:
+      return "upstream is not available";
+  }
+}
+
+mcp::Response upstream_failed(std::string_view raw_id, Code code) {
+  return rpc::backend_down(raw_id, told(code), rpc::Origin::kUpstream);
+}
+
+/// Writes `number` over the id and, if there is one, `name` over the name: both are views into `body`. Where they lie:
+/// a large body moves by a few bytes and is not copied anew. The later one goes first, so that the earlier stays where
+/// it is.
+void readdress(std::string& body, std::string_view raw_id, std::string_view number, std::string_view raw_name,
+               const std::optional<std::string>& name) {
+  const auto id_at = static_cast<std::size_t>(raw_id.data() - body.data());
+  const auto name_at = static_cast<std::size_t>(raw_name.data() - body.data());
+  if (name && name_at > id_at) body.replace(name_at, raw_name.size(), *name);
+  body.replace(id_at, raw_id.size(), number);
+  if (name && name_at < id_at) body.replace(name_at, raw_name.size(), *name);
+}
+
+}  // namespace
+
+mcp::Response result_response(std::string_view raw_id, std::string_view raw_result) {
+  return json_response(mcp::result_body(raw_id, raw_result));
+}
+
+Forward::Forward(Duration call_timeout, const Clock& clock, std::shared_ptr<Backends> backends,
+                 std::shared_ptr<CatalogCache> catalog, std::shared_ptr<Ledger> ledger)
+    : call_timeout_(call_timeout),
+      clock_(clock),
+      backends_(std::move(backends)),
+      catalog_(std::move(catalog)),
+      ledger_(std::move(ledger)) {}
+
+void Forward::with_catalog(const std::shared_ptr<Call>& call, std::string_view raw_id, CatalogCache::Ready ready) {
+  // The hook comes before the wait, since what is ready sets the next one. A call that is cancelled between the two
+  // waits.
+  const std::uint64_t waiter = catalog_->next_waiter();
+  call->on_cancel([self = shared_from_this(), weak = std::weak_ptr(call), raw_id, waiter] {
+    const auto cancelled = weak.lock();
+    if (cancelled && self->catalog_->forget(waiter))
+      self->ledger_->answer(cancelled, upstream_failed(raw_id, Code::kCancelled));
+  });
+  catalog_->wait(waiter, std::move(ready));
+}
+
+void Forward::list_tools(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope,
+                         const mcp::EnvelopeReader& reader) {
+  const auto cursor = reader.param("cursor");
+  const bool is_object = envelope.params.empty() || envelope.params.front() == '{';
+  // The list is one page, so that no cursor was ever given out.
+  if (!is_object || !cursor || (*cursor && **cursor != "null"))
+    return ledger_->answer(call, invalid_params(envelope.id));
+  auto answer = [self = shared_from_this(), call, raw_id = envelope.id](const Catalog& catalog) {
+    if (catalog->all_failed()) return self->ledger_->answer(call, upstream_failed(raw_id, Code::kUnavailable));
+    self->ledger_->answer(call, result_response(raw_id, R"({"tools":)" + catalog->catalog.tools_array + "}"));
+  };
+  if (const Catalog fresh = catalog_->fresh()) return answer(fresh);
+  with_catalog(call, envelope.id, std::move(answer));
+}
+
+void Forward::call_tool(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope,
+                        const mcp::EnvelopeReader& reader) {
+  const auto raw_name = reader.param("name");
+  if (!raw_name || !*raw_name) return ledger_->answer(call, invalid_params(envelope.id));
+  auto name = mcp::decode_string(**raw_name);
+  if (!name) return ledger_->answer(call, invalid_params(envelope.id));
+  Job job{call, envelope.id, **raw_name, std::move(*name), SteadyTime{}};
+  job.deadline = std::min(call->request().deadline, clock_.now() + call_timeout_);
+  if (const Catalog fresh = catalog_->fresh()) return route(job, *fresh);
+  // A tool that was known a moment ago is called at once; only a name that is news waits for the lists.
+  if (const Catalog last = catalog_->last(); last && last->catalog.routes.contains(job.name)) {
+    return route(job, *last);
+  }
+  with_catalog(call, envelope.id, [self = shared_from_this(), job = std::move(job)](const Catalog& catalog) {
+    self->route(job, *catalog);
+  });
+}
+
+void Forward::route(const Job& job, const CatalogSnapshot& catalog) {
+  const auto found = catalog.catalog.routes.find(job.name);
+  if (found != catalog.catalog.routes.end()) return send(job, found->second);
+  if (!catalog.complete()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kUnavailable));
+  const std::string message = "Unknown tool: " + std::string(brief(job.name));
+  ledger_->answer(job.call, rpc::jsonrpc_error(200, job.raw_id, mcp::kInvalidParamsCode, message));
+}
+
+void Forward::send(const Job& job, const mcp::ToolRoute& route) {
+  if (job.call->cancelled()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kCancelled));
+  const std::uint64_t id = backends_->next_id();
+  const std::string raw_id(job.raw_id);  // its bytes leave with the body
+  std::optional<std::string> name;
+  if (route.name != job.name) name = mcp::encode_string(route.name);
+  std::string& body = job.call->request().body;
+  readdress(body, job.raw_id, std::to_string(id), job.raw_name, name);
+  UpstreamRequest request{std::move(body), id, job.deadline};
+  const std::size_t upstream = route.upstream;
+  backends_->send(upstream, std::move(request),
+                  [self = shared_from_this(), call = job.call, raw_id, id](Result<std::string> answer) {
+                    self->settle(call, raw_id, id, std::move(answer));
+                  });
+  // After the send: an upstream does not know of an id before, and would let its cancellation pass.
+  job.call->on_cancel([backends = backends_, upstream, id] { backends->cancel(upstream, id); });
+}
+
+void Forward::settle(const std::shared_ptr<Call>& call, std::string_view raw_id, std::uint64_t id,
+                     Result<std::string> answer) {
+  if (!answer) return ledger_->answer(call, upstream_failed(raw_id, answer.error().code));
+  const auto answered_id = mcp::member(*answer, "id");
+  const bool is_answer = answered_id && *answered_id == std::to_string(id) &&
+                         (mcp::member(*answer, "result") || mcp::member(*answer, "error"));
+  if (!is_answer) return ledger_->answer(call, upstream_failed(raw_id, Code::kUpstream));
+  answer->replace(static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
+  ledger_->answer(call, json_response(std::move(*answer)));
+}
+
+}  // namespace ringside::worker

@@ -1,0 +1,63 @@
+#pragma once
+// The runtime in the middle: every door gives it calls, it answers them. It owns the sessions and the merged catalog
+// and asks upstreams. Thread-safe; lives until after every door is closed.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "worker/runtime/call.h"
+#include "worker/store/store.h"
+#include "worker/upstream/upstream.h"
+
+namespace ringside::worker {
+
+/// Tells every worker that cached sessions may be stale, and calls `done` once all can know. Any thread.
+using Invalidate = std::function<void(std::function<void()> done)>;
+
+struct RuntimeOptions {
+  std::size_t max_body_bytes = 64ULL << 20U;
+  Duration call_timeout = std::chrono::seconds(60);
+  std::int64_t session_ttl_ms = 3'600'000;
+  Duration catalog_ttl = std::chrono::seconds(30);
+  bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
+  std::string version;
+  std::string mode = "full";  ///< what HealthCheck says
+};
+
+struct RuntimeStats {
+  std::uint64_t calls = 0;
+  std::uint32_t under_way = 0;
+  std::array<std::uint64_t, kDoorCount> by_door{};
+};
+
+class Runtime {
+ public:
+  /// `epoch` is the page's counter (or any counter, in a test); it outlives the runtime.
+  Runtime(RuntimeOptions options, const Clock& clock, std::unique_ptr<SessionStore> store,
+          std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
+          Invalidate invalidate);
+  ~Runtime();
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+
+  /// Answers `call` exactly once, perhaps before this returns. Any thread.
+  void serve(const std::shared_ptr<Call>& call);
+
+  [[nodiscard]] const RuntimeOptions& options() const;
+  [[nodiscard]] RuntimeStats stats() const;
+  [[nodiscard]] std::vector<UpstreamStatus> upstreams() const;
+  /// Calls `idle` once no call is under way (at once if none is). For draining, after the doors take nothing new.
+  void when_idle(std::function<void()> idle);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace ringside::worker

@@ -1,0 +1,86 @@
+#pragma once
+// Sessions as this worker knows them: a bounded cache in front of the store. A cached record is good while the epoch
+// that it was read under stands; a refusal is only ever given by what the store says now. Thread-safe.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "mcp/session.h"
+#include "worker/store/store.h"
+
+namespace ringside::worker {
+
+enum class SessionOutcome {
+  kAdmitted,
+  kUnknown,      ///< 404
+  kDenied,       ///< 403
+  kExpired,      ///< 401: the auth context it would have reused is past its expiry
+  kUnavailable,  ///< the store has trouble
+};
+
+class Sessions {
+ public:
+  /// `epoch` outlives it.
+  Sessions(std::int64_t ttl_ms, std::unique_ptr<SessionStore> store, const std::atomic<std::uint64_t>& epoch);
+
+  /// Finds the session, judges the caller by mcp::admit, and slides the session's time. A context that proves the owner
+  /// anew replaces the proof on record. No store access while the cache has the answer.
+  [[nodiscard]] SessionOutcome enter(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
+                                     std::int64_t now_ms);
+  /// The same for initialize, which also makes the session when there is none (never kUnknown or kExpired: kDenied).
+  [[nodiscard]] SessionOutcome open(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
+                                    std::string_view protocol_version, std::int64_t now_ms);
+  /// Ends a session in the store and here. kAdmitted: this call ended it; kUnknown: there was none any more.
+  [[nodiscard]] SessionOutcome erase(const std::string& id);
+
+ private:
+  using Record = std::shared_ptr<const mcp::SessionRecord>;
+
+  struct Entry {
+    Record record;
+    std::uint64_t epoch = 0;     ///< read before the record was read from the store
+    std::int64_t seen_ms = 0;    ///< slides here with every request
+    std::int64_t stored_ms = 0;  ///< what the store has of it, as far as we wrote it
+  };
+  struct alignas(64) Shard {
+    std::mutex mutex;
+    std::list<Entry> entries;                                                // the one used last first
+    std::unordered_map<std::string_view, std::list<Entry>::iterator> by_id;  // views into the records
+  };
+  /// What the cache says of a caller.
+  struct Hit {
+    bool admitted = false;  ///< false: ask the store
+    bool touch = false;     ///< the store's time is due
+    Record to_prove;        ///< set when the caller brings a newer proof than this record's
+  };
+
+  [[nodiscard]] Shard& shard_of(std::string_view id);
+  [[nodiscard]] Hit look_up(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
+                            std::int64_t now_ms);
+  [[nodiscard]] Result<Record> read(const std::string& id, std::int64_t now_ms);
+  /// Replaces the record on file by one with the caller's proof.
+  [[nodiscard]] SessionOutcome prove(mcp::SessionRecord record, const mcp::Caller& caller, std::int64_t now_ms);
+  void keep(Record record, std::uint64_t epoch);
+  /// True when the store's time is due.
+  bool slide(Entry& entry, std::int64_t now_ms) const;
+  bool slide(const std::string& id, std::int64_t now_ms);
+  void forget(const std::string& id);
+  /// Writes a changed record; false when the session is gone.
+  [[nodiscard]] Result<bool> replace(mcp::SessionRecord record);
+  void expire_now_and_then(std::int64_t now_ms);
+
+  const std::int64_t ttl_ms_;
+  const std::unique_ptr<SessionStore> store_;
+  const std::atomic<std::uint64_t>& epoch_;
+  std::atomic<std::int64_t> expired_at_ms_{0};
+  std::array<Shard, 16> shards_;
+};
+
+}  // namespace ringside::worker

@@ -1,0 +1,134 @@
+#include "worker/upstream/http_post.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+#include "base/log.h"
+#include "mcp/message.h"
+
+namespace ringside::worker {
+namespace {
+
+// What is read for nothing, so that the connection can be used again, before giving it up is cheaper.
+constexpr std::size_t kMaxDiscardedBytes = 64 * 1024;
+// The most a body's first buffer takes on the word of its Content-Length.
+constexpr std::size_t kMaxTrustedLength = 1 << 20U;
+
+bool same_text(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+std::string_view media_type(std::string_view content_type) {
+  auto type = content_type.substr(0, content_type.find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
+  while (!type.empty() && (type.front() == ' ' || type.front() == '\t')) type.remove_prefix(1);
+  return type;
+}
+
+std::size_t stated_length(const mcp::Headers& headers) {
+  const auto text = headers.get("content-length");
+  std::size_t length = 0;
+  std::from_chars(text.data(), text.data() + text.size(), length);
+  return length;
+}
+
+bool is_success(int http_status) { return http_status >= 200 && http_status < 300; }
+
+}  // namespace
+
+Post::Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size_t max_body_bytes,
+           mcp::EnvelopeReader& reader, Hooks hooks)
+    : upstream_(upstream),
+      id_(id),
+      max_body_bytes_(max_body_bytes),
+      reader_(reader),
+      hooks_(std::move(hooks)),
+      events_(max_body_bytes) {}
+
+void Post::on_head(int status, const mcp::Headers& headers) {
+  http_status_ = status;
+  session_id_ = headers.get("mcp-session-id");
+  content_type_ = headers.get("content-type");
+  const auto type = media_type(content_type_);
+  if (!id_) {
+    form_ = Form::kOther;
+  } else if (same_text(type, "application/json")) {
+    form_ = Form::kJson;
+    body_.reserve(std::min(stated_length(headers), kMaxTrustedLength) + mcp::kBodyPadding);
+  } else if (same_text(type, "text/event-stream") && is_success(status)) {
+    form_ = Form::kEvents;
+  } else {
+    form_ = Form::kOther;
+  }
+}
+
+bool Post::on_data(std::string_view bytes) {
+  if (form_ == Form::kEvents) {
+    if (finished_ && !discard(bytes)) return false;
+    too_large_ = !events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); }).ok();
+    return !too_large_;
+  }
+  if (form_ != Form::kJson) return discard(bytes);
+  if (bytes.size() > max_body_bytes_ - body_.size()) {
+    too_large_ = true;
+    return false;
+  }
+  body_ += bytes;
+  return true;
+}
+
+void Post::on_done(const Status& status) {
+  if (!finished_) finish(conclude(status));
+  if (hooks_.over) hooks_.over();
+  hooks_ = {};
+}
+
+void Post::event(mcp::SseEvent&& event) {
+  if (event.data.empty()) return;
+  auto incoming = understand(reader_, event.data);
+  if (incoming.kind == Incoming::Kind::kAnswer && incoming.id == id_ && !finished_) {
+    finish(std::move(event.data));
+    if (hooks_.lingers) hooks_.lingers();
+  } else if (hooks_.message) {
+    hooks_.message(std::move(incoming));
+  }
+}
+
+bool Post::discard(std::string_view bytes) {
+  discarded_ += bytes.size();
+  return discarded_ <= kMaxDiscardedBytes;
+}
+
+void Post::finish(Result<std::string> answer) {
+  finished_ = true;
+  const auto result = std::exchange(hooks_.result, nullptr);
+  result({std::move(answer), http_status_, std::move(session_id_)});
+}
+
+Result<std::string> Post::conclude(const Status& status) {
+  if (too_large_) return Error{Code::kTooLarge, 0, "the upstream's answer is over the limit"};
+  if (http_status_ == 0 && !status.ok()) return status.error();
+  if (!id_) {
+    if (is_success(http_status_)) return std::string();
+    return no_answer("notification refused");
+  }
+  // A body that we gave up reading ends as cancelled by us: what it was decides, not that.
+  if (form_ != Form::kOther && !status.ok()) return status.error();
+  if (form_ == Form::kEvents) return no_answer("the stream ended without an answer");
+  if (form_ != Form::kJson) return no_answer("not a content type of MCP");
+  const auto incoming = understand(reader_, body_);
+  if (incoming.kind == Incoming::Kind::kAnswer && incoming.id == id_) return std::move(body_);
+  return no_answer(incoming.kind == Incoming::Kind::kNoise ? "not a JSON-RPC message"
+                                                           : "not the answer to this request");
+}
+
+Error Post::no_answer(std::string_view why) const {
+  log::warn("upstream gave no answer name={} http_status={} content_type={} reason=\"{}\"", upstream_, http_status_,
+            log::printable(content_type_, 80), why);
+  return Error{Code::kUpstream, 0, "the upstream answered with something that is no answer"};
+}
+
+}  // namespace ringside::worker

@@ -1,0 +1,68 @@
+#pragma once
+// One POST to a Streamable HTTP server and what comes back: a JSON body, an event stream that holds the answer
+// somewhere, an error with a JSON-RPC body, or nothing but a status. Everything but start-up happens on the HTTP
+// client's thread.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http/client.h"
+#include "mcp/envelope.h"
+#include "mcp/sse.h"
+#include "worker/upstream/conversation.h"
+
+namespace ringside::worker {
+
+struct PostResult {
+  /// The answer's bytes, or why there is none. For a notification: an empty string once it was accepted.
+  Result<std::string> answer = Error{};
+  int http_status = 0;     ///< 0: no head came
+  std::string session_id;  ///< the mcp-session-id header
+};
+
+class Post final : public http::Exchange {
+ public:
+  struct Hooks {
+    std::function<void(PostResult)> result;  ///< exactly once
+    std::function<void(Incoming)> message;   ///< other messages of the stream, before or after the result
+    std::function<void()> lingers;           ///< the answer came; the stream goes on
+    std::function<void()> over;              ///< the exchange is over; last of all
+  };
+
+  /// `id`: the answer to wait for; none for a notification. `reader` belongs to the HTTP client's thread.
+  Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size_t max_body_bytes,
+       mcp::EnvelopeReader& reader, Hooks hooks);
+
+  void on_head(int status, const mcp::Headers& headers) override;
+  bool on_data(std::string_view bytes) override;
+  void on_done(const Status& status) override;
+
+ private:
+  enum class Form { kNone, kJson, kEvents, kOther };
+
+  void event(mcp::SseEvent&& event);
+  bool discard(std::string_view bytes);
+  void finish(Result<std::string> answer);
+  [[nodiscard]] Result<std::string> conclude(const Status& status);
+  [[nodiscard]] Error no_answer(std::string_view why) const;
+
+  std::string upstream_;
+  std::optional<std::uint64_t> id_;
+  std::size_t max_body_bytes_;
+  mcp::EnvelopeReader& reader_;
+  Hooks hooks_;
+  Form form_ = Form::kNone;
+  int http_status_ = 0;
+  std::string session_id_;
+  std::string content_type_;
+  std::string body_;
+  mcp::SseParser events_;
+  std::size_t discarded_ = 0;
+  bool too_large_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace ringside::worker

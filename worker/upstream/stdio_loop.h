@@ -1,0 +1,117 @@
+#pragma once
+// The life of one stdio upstream: a thread that polls its child's pipes, its guard and its deadlines. The thread is
+// made by the first request. The child is started by a request and again by the first one after its death and the
+// back-off; there is never more than one, since the next is not started before the guard of the last is gone.
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "mcp/envelope.h"
+#include "mcp/sse.h"
+#include "worker/upstream/backoff.h"
+#include "worker/upstream/conversation.h"
+#include "worker/upstream/guarded_child.h"
+#include "worker/upstream/stdio_requests.h"
+
+namespace ringside::worker {
+
+/// What a child writes to stderr, line by line into the log. A line is cut, so memory is bounded.
+class StderrLog {
+ public:
+  explicit StderrLog(std::string upstream) : upstream_(std::move(upstream)) {}
+  void feed(std::string_view bytes);
+  /// The stream ended: what stands there without a line end is a line too.
+  void flush();
+
+ private:
+  std::string upstream_;
+  std::string line_;
+};
+
+class StdioLoop {
+ public:
+  explicit StdioLoop(StdioUpstreamOptions options);
+  /// Ends every request with kCancelled and the child: closes its stdin, waits 1 s, then drops the lifeline.
+  ~StdioLoop();
+  StdioLoop(const StdioLoop&) = delete;
+  StdioLoop& operator=(const StdioLoop&) = delete;
+
+  /// Any thread; never blocks.
+  void send(UpstreamRequest request, UpstreamDone done);
+  /// Any thread.
+  void cancel(std::uint64_t id);
+  /// Set before the first send. Called on the loop's thread.
+  void on_tools_changed(std::function<void()> changed) { tools_changed_ = std::move(changed); }
+  [[nodiscard]] const Tally& tally() const { return tally_; }
+
+ private:
+  enum class Phase {
+    kDown,       ///< no child
+    kHandshake,  ///< initialize was sent
+    kReady,
+    kEnding,  ///< the child is lost, its guard not gone yet
+  };
+  struct Submission {
+    UpstreamRequest request;
+    UpstreamDone done;
+  };
+  using Command = std::variant<Submission, std::uint64_t>;  // a request, or the id of one to cancel
+
+  /// Why a child must end, as its requests are told.
+  struct Loss {
+    Error written;
+    Error unwritten;
+  };
+
+  Status push(Command& command);  // takes the command only when it succeeds
+  void run();
+  bool take_commands();
+  void accept(Submission submission);
+  void start_child();
+  bool poll_once(SteadyTime until);
+  void read_output(int rounds);
+  void read_errors(int rounds);
+  void understand_line(std::string_view line);
+  void shake_hands(std::string_view answer);
+  void lose(const Error& written, const Error& unwritten);
+  void end_lost_child();
+  void bury_child();
+  bool wait_for_guard(Duration time);
+  void shut_down();
+  [[nodiscard]] bool running() const { return phase_ == Phase::kHandshake || phase_ == Phase::kReady; }
+
+  const StdioUpstreamOptions options_;
+  Tally tally_;
+  std::function<void()> tools_changed_;
+  StdioRequests requests_;  // the loop's, but for the room in its queue
+
+  std::mutex mutex_;  // what callers and the loop share
+  std::vector<Command> commands_;
+  bool stopped_ = false;
+  UniqueFd wake_;
+  std::thread thread_;
+
+  // Everything below belongs to the loop's thread.
+  Phase phase_ = Phase::kDown;
+  GuardedChild child_;
+  SteadyTime handshake_ends_ = SteadyTime::max();
+  std::optional<SteadyTime> ready_since_;
+  std::optional<Loss> lost_;  // set where it is found out, acted on by end_lost_child()
+  bool deaf_ = false;         // what the child says counts no more
+  Backoff backoff_;
+  mcp::EnvelopeReader reader_;
+  std::optional<mcp::LineSplitter> lines_;
+  StderrLog errors_;
+  std::vector<char> buffer_;
+};
+
+}  // namespace ringside::worker

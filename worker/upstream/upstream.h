@@ -1,0 +1,50 @@
+#pragma once
+// What the runtime forwards to: an MCP server over Streamable HTTP, one that is our stdio child, or the builtin tools.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace ringside::worker {
+
+struct UpstreamStatus {
+  std::string name;
+  std::string kind;   ///< http, stdio, builtin
+  std::string state;  ///< idle, ready, failed
+  std::uint64_t calls = 0;
+  std::uint64_t failures = 0;
+};
+
+/// One JSON-RPC request on its way to an upstream.
+struct UpstreamRequest {
+  std::string message;  ///< the whole JSON-RPC request; its id is the number below, unique in this worker
+  std::uint64_t id = 0;
+  SteadyTime deadline = SteadyTime::max();
+};
+
+/// The whole JSON-RPC response with that id, validated as JSON, as the bytes that came. Errors: kUnavailable (not
+/// reached, or gone before an answer began), kUpstream (HTML, garbage, died in mid-answer), kTimeout, kCancelled,
+/// kTooLarge.
+using UpstreamDone = std::function<void(Result<std::string> response)>;
+
+/// Thread-safe. Opens its session (initialize, notifications/initialized) when the first request comes, and again when
+/// it was lost.
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+  [[nodiscard]] virtual const std::string& name() const = 0;
+  /// Calls `done` exactly once, perhaps before this returns, on any thread.
+  virtual void send(UpstreamRequest request, UpstreamDone done) = 0;
+  /// The caller gave up: tells the upstream (notifications/cancelled) and ends it with kCancelled soon.
+  virtual void cancel(std::uint64_t id) = 0;
+  /// `changed` is called when the upstream says that its tools have changed. Set before the first send.
+  virtual void on_tools_changed(std::function<void()> changed) = 0;
+  [[nodiscard]] virtual UpstreamStatus status() const = 0;
+};
+
+}  // namespace ringside::worker
