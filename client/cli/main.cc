@@ -1,0 +1,99 @@
+// ringside: the command line of a running Ringside.
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "base/log.h"
+#include "client/cli/call.h"
+#include "client/cli/health.h"
+#include "client/cli/status.h"
+
+namespace ringside::cli {
+namespace {
+
+constexpr const char* kAbout =
+    "Talks to a running Ringside.\n"
+    "Exit codes: 0 fine, 1 answered with an error, 2 wrong usage, 3 nobody answers.";
+
+// By name, since CLI11 would take our to_string of a DoorChoice for its own.
+const std::map<std::string, DoorChoice>& doors() {
+  static const std::map<std::string, DoorChoice> kDoors = {{"auto", DoorChoice::kAuto},
+                                                           {"ring", DoorChoice::kRing},
+                                                           {"handle", DoorChoice::kHandle},
+                                                           {"grpc", DoorChoice::kGrpc},
+                                                           {"http", DoorChoice::kHttp}};
+  return kDoors;
+}
+
+void set_up_call(CLI::App& app, CallCommand& command) {
+  app.add_option("METHOD", command.method, "JSON-RPC method, such as tools/list")->required();
+  app.add_option("PARAMS", command.params, "Its params: JSON, sent as given; @FILE, or - for standard input");
+  app.add_option_function<std::string>(
+         "--door", [&command](const std::string& name) { command.door = doors().at(name); },
+         "auto, ring, handle, grpc or http")
+      ->check(CLI::IsMember(doors()));
+  app.add_option("--timeout", command.timeout_s, "Seconds the whole call may take")->check(CLI::PositiveNumber);
+  app.add_option("--session", command.session_id, "Call in this session, and leave it open");
+  app.add_option("--server-id", command.server_id, "Virtual server to call");
+  app.add_flag("--trace", command.trace, "Say on stderr how the call went");
+  app.add_flag("--raw", command.raw, "Print the answer without a newline after it");
+}
+
+void set_up_health(CLI::App& app, HealthCommand& command) {
+  app.add_option("--socket", command.socket, "runtime (a worker) or control (the supervisor)")
+      ->check(CLI::IsMember({"runtime", "control"}));
+  app.add_option("--service", command.service, "Service to ask for; none: the whole process");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
+}
+
+void set_up_status(CLI::App& app, StatusCommand& command) {
+  app.add_flag("--json", command.json, "Print JSON instead of tables");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
+}
+
+int run(int argc, char** argv) {
+  std::string runtime_dir = "/run/ringside";
+  CallCommand call;
+  HealthCommand health;
+  StatusCommand status;
+  CLI::App app(kAbout, "ringside");
+  app.set_version_flag("--version", RINGSIDE_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--runtime-dir", runtime_dir, "Folder of the sockets")
+      ->envname("RINGSIDE_RUNTIME_DIR")
+      ->capture_default_str();
+  auto* call_app = app.add_subcommand("call", "Send one JSON-RPC request and print its answer");
+  auto* health_app = app.add_subcommand("health", "Ask for health; exit code 0 only when SERVING");
+  auto* status_app = app.add_subcommand("status", "Show the supervisor, its workers and their upstreams");
+  set_up_call(*call_app, call);
+  set_up_health(*health_app, health);
+  set_up_status(*status_app, status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& fault) {
+    return app.exit(fault) == 0 ? kFine : kWrongUsage;
+  }
+  call.runtime_dir = health.runtime_dir = status.runtime_dir = runtime_dir;
+  ExitCode code = kFine;
+  if (call_app->parsed()) code = run_call(call, std::cin, std::cout, std::cerr);
+  if (health_app->parsed()) code = run_health(health, std::cout, std::cerr);
+  if (status_app->parsed()) code = run_status(status, std::cout, std::cerr);
+  if (!std::cout.flush()) {
+    std::cerr << "ringside: the answer could not be written to standard output\n";
+    return kAnsweredWithError;
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace ringside::cli
+
+int main(int argc, char** argv) {
+  const char* level = std::getenv("RINGSIDE_LOG_LEVEL");
+  ringside::log::init("ringside", level == nullptr ? "error" : level);
+  return ringside::cli::run(argc, argv);
+}

@@ -1,0 +1,84 @@
+#pragma once
+// The client library: one call, through the fastest door that is open, with the same answer from each.
+//
+//   auto client = ringside::Client::connect({.runtime_dir = "/run/ringside"});
+//   auto answer = client->call({.method = "POST", .path = "/mcp", .body =
+//   R"({"jsonrpc":"2.0","id":1,"method":"ping"})"});
+//
+// A Client is thread-safe, and cheap to share; it reconnects by itself. A door that was asked for by name never falls
+// back to another; `auto` takes the first that is open of ring, gRPC, HTTP when it connects, and again when that one is
+// gone.
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "mcp/message.h"
+
+namespace ringside {
+
+using mcp::Request;
+using mcp::Response;
+
+enum class DoorChoice { kAuto, kRing, kHandle, kGrpc, kHttp };
+[[nodiscard]] std::string_view to_string(DoorChoice door);
+
+struct ClientOptions {
+  std::string runtime_dir = "/run/ringside";
+  DoorChoice door = DoorChoice::kAuto;
+  std::size_t max_body_bytes = 64ULL << 20U;  ///< larger requests are answered with 413 here, unsent
+  std::uint64_t segment_bytes = 4ULL << 20U;  ///< of the request segment
+  Duration spin{0};                           ///< how long a waiting caller looks for its answer before it sleeps
+  Duration connect_timeout = std::chrono::seconds(5);
+  std::string client_name = "ringside-client";  ///< for the worker's log
+};
+
+/// How one call went; for --trace and for tests.
+struct CallTrace {
+  DoorChoice door = DoorChoice::kAuto;  ///< the one it went through
+  int worker_pid = 0;                   ///< 0: the door does not tell
+  std::uint64_t ring = 0;               ///< 0: none
+  std::uint64_t ring_bytes_out = 0;     ///< body bytes by shared memory
+  std::uint64_t ring_bytes_in = 0;
+  std::uint64_t inline_bytes_out = 0;  ///< body bytes by a socket
+  std::uint64_t inline_bytes_in = 0;
+};
+
+struct CallOptions {
+  Duration timeout = std::chrono::seconds(70);  ///< longer than the runtime's own 60 s, so that its answer comes first
+  CallTrace* trace = nullptr;                   ///< filled before the call returns or `done` runs
+};
+
+/// Answers come as they are, with any HTTP status; errors are for calls that got none: kUnavailable (nobody answers, or
+/// the worker died with the call under way), kTimeout, kCancelled, kPeerLied.
+using Answer = Result<Response>;
+
+/// A call under way. Dropping it does not cancel the call.
+class PendingCall {
+ public:
+  virtual ~PendingCall() = default;
+  /// `done` runs with kCancelled soon, unless the answer is there already. Any thread.
+  virtual void cancel() = 0;
+};
+
+class Client {
+ public:
+  /// Connects to the first door open (or the one named). kUnavailable: nobody answers; is ringsided running?
+  static Result<std::shared_ptr<Client>> connect(ClientOptions options);
+  virtual ~Client() = default;
+
+  /// Sends a request and waits for its answer. The RPC is chosen by `request.method` (POST, or DELETE to close a
+  /// session).
+  virtual Answer call(Request request, const CallOptions& options = {}) = 0;
+  /// The same without waiting: `done` runs exactly once, on a thread of the library; it must not block.
+  virtual std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
+                                                  std::function<void(Answer)> done) = 0;
+  /// The door in use.
+  [[nodiscard]] virtual DoorChoice door() const = 0;
+};
+
+}  // namespace ringside

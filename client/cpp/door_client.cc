@@ -1,0 +1,297 @@
+#include "client/cpp/door_client.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "rpc/errors.h"
+
+namespace ringside {
+namespace {
+
+constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
+constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
+constexpr Error kNobody{Code::kUnavailable, 0,
+                        "nobody answers at any door; is ringsided running with the same --runtime-dir?"};
+
+/// The client whose call_async is on this thread's stack: its caller may hold locks, so no callback runs there.
+thread_local const DoorClient* sending_now = nullptr;
+/// How many callbacks of users are on this thread's stack.
+thread_local int callbacks_now = 0;
+
+class Sending {
+ public:
+  explicit Sending(const DoorClient* client) : before_(std::exchange(sending_now, client)) {}
+  ~Sending() { sending_now = before_; }
+  Sending(const Sending&) = delete;
+  Sending& operator=(const Sending&) = delete;
+
+ private:
+  const DoorClient* before_;
+};
+
+SteadyTime deadline_after(Duration timeout) {
+  constexpr Duration kForever = std::chrono::hours(24 * 365);
+  return std::chrono::steady_clock::now() + std::clamp(timeout, Duration::zero(), kForever);
+}
+
+/// The contract carries these as protobuf strings, which are UTF-8 or nothing.
+bool is_text(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+
+bool can_be_carried(const Request& request) {
+  return is_text(request.method) && is_text(request.path) && is_text(request.query) && is_text(request.server_id) &&
+         is_text(request.session_id) && is_text(request.auth_encoded) &&
+         std::all_of(request.headers.begin(), request.headers.end(),
+                     [](const auto& header) { return is_text(header.first) && is_text(header.second); });
+}
+
+}  // namespace
+
+/// Keeps a line from going away while a call is under way through it.
+class DoorClient::Lease {
+ public:
+  explicit Lease(Line& line) : line_(&line) { line.under_way.fetch_add(1, std::memory_order_relaxed); }
+  Lease(Lease&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {}
+  Lease& operator=(Lease&& other) noexcept {
+    std::swap(line_, other.line_);
+    return *this;
+  }
+  // Pairs with the acquire in acquire(): what the call did through the line is over before the line goes away.
+  ~Lease() {
+    if (line_ != nullptr) line_->under_way.fetch_sub(1, std::memory_order_release);
+  }
+  [[nodiscard]] Transport& transport() const { return *line_->transport; }
+
+ private:
+  Line* line_;
+};
+
+/// A call under way. Its owner may keep it longer than the client.
+class DoorClient::AsyncCall final : public PendingCall {
+ public:
+  AsyncCall(Request message, CallTrace* call_trace, std::function<void(Answer)> callback)
+      : request(std::move(message)), trace(call_trace), done_(std::move(callback)) {}
+
+  void cancel() override {
+    std::shared_ptr<PendingCall> inner;
+    {
+      const std::lock_guard lock(mutex_);
+      cancelled_ = true;
+      inner = inner_;
+    }
+    if (inner != nullptr) inner->cancel();
+  }
+
+  [[nodiscard]] bool cancelled() const {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
+
+  /// The transport has taken it.
+  void started(std::shared_ptr<PendingCall> inner) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_) return;
+      inner_ = inner;
+      if (!cancelled_) return;
+    }
+    if (inner != nullptr) inner->cancel();
+  }
+
+  void finish(Answer answer) {
+    {
+      const std::lock_guard lock(mutex_);
+      finished_ = true;
+      inner_.reset();
+    }
+    const auto done = std::exchange(done_, nullptr);
+    ++callbacks_now;
+    done(std::move(answer));
+    --callbacks_now;
+    lease.reset();
+  }
+
+  // Touched by one thread at a time: whoever sends or settles the call.
+  Request request;
+  CallTrace* const trace;
+  std::optional<Lease> lease;
+  bool retried = false;
+
+ private:
+  mutable std::mutex mutex_;
+  bool cancelled_ = false;
+  bool finished_ = false;
+  std::shared_ptr<PendingCall> inner_;
+  std::function<void(Answer)> done_;
+};
+
+DoorClient::DoorClient(ClientOptions options, Connector connector)
+    : options_(std::move(options)), connector_(std::move(connector)) {}
+
+Result<std::shared_ptr<Client>> DoorClient::open(ClientOptions options, Connector connector) {
+  const SteadyTime deadline = deadline_after(options.connect_timeout);
+  // A client that is let go inside a callback would wait for that very callback: another thread waits instead.
+  std::shared_ptr<DoorClient> client(new DoorClient(std::move(options), std::move(connector)), [](DoorClient* last) {
+    if (callbacks_now == 0) {
+      delete last;
+    } else {
+      std::thread([last] { delete last; }).detach();
+    }
+  });
+  if (const auto lease = client->acquire(deadline); !lease.ok()) return lease.error();
+  return std::shared_ptr<Client>(std::move(client));
+}
+
+DoorClient::~DoorClient() {
+  errands_.stop();
+  // Each transport ends its calls as it goes, and settling those still needs the other members.
+  line_.reset();
+  retired_.clear();
+}
+
+std::optional<Response> DoorClient::refuse(const Request& request) const {
+  if (request.body.size() > options_.max_body_bytes) return rpc::detail_error(413, "Request body too large");
+  if (!can_be_carried(request)) return rpc::detail_error(400, "Invalid header");
+  return std::nullopt;
+}
+
+std::optional<DoorClient::Lease> DoorClient::current() {
+  const std::lock_guard lock(mutex_);
+  if (line_ == nullptr || !line_->transport->usable()) return std::nullopt;
+  return Lease(*line_);
+}
+
+Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
+  std::vector<std::unique_ptr<Line>> dropped;  // goes away after the lock does: a transport's end takes its time
+  std::unique_lock lock(mutex_);
+  while (true) {
+    if (line_ != nullptr && line_->transport->usable()) return Lease(*line_);
+    if (!connecting_) break;
+    const auto over = [this, attempt = attempts_] { return attempts_ != attempt; };
+    if (!connected_.wait_until(lock, deadline, over)) return kTooLate;
+    if (last_failure_) return *last_failure_;
+  }
+  connecting_ = true;
+  lock.unlock();
+  auto transport = connect(deadline);
+  lock.lock();
+  connecting_ = false;
+  ++attempts_;
+  connected_.notify_all();
+  if (!transport.ok()) {
+    last_failure_ = transport.error();
+    return transport.error();
+  }
+  last_failure_.reset();
+  if (line_ != nullptr) retired_.push_back(std::move(line_));
+  const auto idle = std::partition(retired_.begin(), retired_.end(), [](const auto& line) {
+    return line->under_way.load(std::memory_order_acquire) != 0;
+  });
+  std::move(idle, retired_.end(), std::back_inserter(dropped));
+  retired_.erase(idle, retired_.end());
+  line_ = std::make_unique<Line>();
+  line_->transport = std::move(transport).value();
+  Lease lease(*line_);
+  lock.unlock();
+  return lease;
+}
+
+Result<std::shared_ptr<Transport>> DoorClient::connect(SteadyTime deadline) {
+  if (std::chrono::steady_clock::now() >= deadline) return kTooLate;
+  deadline = std::min(deadline, deadline_after(options_.connect_timeout));
+  if (options_.door == DoorChoice::kAuto) return choose(deadline);
+  ClientOptions options = options_;
+  options.connect_timeout = deadline - std::chrono::steady_clock::now();
+  return connector_(options_.door, options);
+}
+
+Result<std::shared_ptr<Transport>> DoorClient::choose(SteadyTime deadline) {
+  constexpr std::array kFastestFirst = {DoorChoice::kRing, DoorChoice::kGrpc, DoorChoice::kHttp};
+  Error failure = kNobody;
+  auto left = static_cast<Duration::rep>(kFastestFirst.size());
+  for (const DoorChoice door : kFastestFirst) {
+    ClientOptions options = options_;
+    options.door = door;
+    // A door that hangs costs its share of the time only.
+    options.connect_timeout = (deadline - std::chrono::steady_clock::now()) / left--;
+    auto transport = connector_(door, options);
+    if (transport.ok()) return transport;
+    log::debug("a door is not open door={} reason=\"{}\"", to_string(door), transport.error().message);
+    // "You may not" says more than "nobody is there".
+    if (transport.error().code == Code::kDenied) failure = transport.error();
+  }
+  return failure;
+}
+
+Answer DoorClient::call(Request request, const CallOptions& options) {
+  if (auto refusal = refuse(request)) return std::move(*refusal);
+  request.deadline = std::min(request.deadline, deadline_after(options.timeout));
+  const SteadyTime deadline = request.deadline;
+  for (bool retried = false;; retried = true) {
+    const Lease lease = RS_TRY(acquire(deadline));
+    Outcome outcome = lease.transport().call(std::move(request), options.trace);
+    if (!outcome.unsent || retried) return std::move(outcome.answer);
+    request = std::move(*outcome.unsent);
+  }
+}
+
+std::shared_ptr<PendingCall> DoorClient::call_async(Request request, const CallOptions& options,
+                                                    std::function<void(Answer)> done) {
+  RS_CHECK(done != nullptr, "an asynchronous call has somebody who waits for its answer");
+  auto refusal = refuse(request);
+  request.deadline = std::min(request.deadline, deadline_after(options.timeout));
+  auto call = std::make_shared<AsyncCall>(std::move(request), options.trace, std::move(done));
+  if (refusal) {
+    const auto answer = [call, refused = std::move(*refusal)](bool) { call->finish(refused); };
+    RS_CHECK(errands_.post(answer), "nobody calls a client that is going away");
+  } else if (auto lease = current()) {
+    send(call, std::move(*lease));
+  } else {
+    send_later(call);
+  }
+  return call;
+}
+
+void DoorClient::send(const std::shared_ptr<AsyncCall>& call, Lease lease) {
+  Transport& transport = lease.transport();
+  call->lease.emplace(std::move(lease));
+  const Sending mark(this);
+  call->started(transport.call_async(std::move(call->request), call->trace,
+                                     [this, call](Outcome outcome) { settle(call, std::move(outcome)); }));
+}
+
+void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
+  const auto errand = [this, call](bool stopped) {
+    if (stopped || call->cancelled()) return call->finish(kGaveUp);
+    auto lease = acquire(call->request.deadline);
+    if (!lease.ok()) return call->finish(lease.error());
+    send(call, std::move(lease).value());
+  };
+  if (!errands_.post(errand)) call->finish(kGaveUp);
+}
+
+void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome) {
+  if (outcome.unsent && !call->retried && !call->cancelled()) {
+    call->retried = true;
+    call->request = std::move(*outcome.unsent);
+    call->lease.reset();
+    return send_later(call);
+  }
+  if (sending_now == this) {
+    const auto errand = [call, answer = outcome.answer](bool) { call->finish(answer); };
+    if (errands_.post(errand)) return;
+  }
+  call->finish(std::move(outcome.answer));
+}
+
+DoorChoice DoorClient::door() const {
+  const std::lock_guard lock(mutex_);
+  return line_->transport->door();
+}
+
+}  // namespace ringside

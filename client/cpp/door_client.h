@@ -1,0 +1,71 @@
+#pragma once
+// The Client behind Client::connect: checks a request, keeps one transport, and replaces it when it is gone. Private to
+// the library; tests give it transports of their own.
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "client/cpp/client.h"
+#include "client/cpp/errand_thread.h"
+#include "client/cpp/transport.h"
+
+namespace ringside {
+
+/// Opens one door (never kAuto) within `options.connect_timeout`.
+using Connector = std::function<Result<std::shared_ptr<Transport>>(DoorChoice door, const ClientOptions& options)>;
+
+class DoorClient final : public Client {
+ public:
+  /// A client that may be let go on any thread, also inside one of its own callbacks. Connects first; fails as connect
+  /// does.
+  static Result<std::shared_ptr<Client>> open(ClientOptions options, Connector connector);
+  /// Answers what is under way with kCancelled. Waits for a connect that is under way, at most its connect_timeout.
+  ~DoorClient() override;
+
+  Answer call(Request request, const CallOptions& options) override;
+  std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
+                                          std::function<void(Answer)> done) override;
+  [[nodiscard]] DoorChoice door() const override;
+
+ private:
+  /// A transport and how many calls are under way through it: it goes away only when there are none.
+  struct Line {
+    std::atomic<std::uint32_t> under_way{0};
+    std::shared_ptr<Transport> transport;  ///< goes first: its calls still count down as it ends them
+  };
+  class Lease;
+  class AsyncCall;
+
+  DoorClient(ClientOptions options, Connector connector);
+  /// An answer that needs no worker: the request is over the limit, or no contract can carry it.
+  [[nodiscard]] std::optional<Response> refuse(const Request& request) const;
+  /// The line in use, if it is usable.
+  std::optional<Lease> current();
+  /// The same, connecting again first where that is needed. One thread connects, the others wait for it.
+  Result<Lease> acquire(SteadyTime deadline);
+  Result<std::shared_ptr<Transport>> connect(SteadyTime deadline);
+  Result<std::shared_ptr<Transport>> choose(SteadyTime deadline);
+
+  void send(const std::shared_ptr<AsyncCall>& call, Lease lease);
+  void send_later(const std::shared_ptr<AsyncCall>& call);
+  void settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome);
+
+  const ClientOptions options_;
+  const Connector connector_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable connected_;
+  std::unique_ptr<Line> line_;
+  std::vector<std::unique_ptr<Line>> retired_;  ///< replaced, with calls still under way
+  bool connecting_ = false;
+  std::uint64_t attempts_ = 0;
+  std::optional<Error> last_failure_;  ///< of the attempt that ended last
+
+  ErrandThread errands_;
+};
+
+}  // namespace ringside

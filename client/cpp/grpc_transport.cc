@@ -1,0 +1,238 @@
+// The gRPC door with bodies inline. Several channels, each with a connection of its own and so perhaps a worker of its
+// own; calls go round those that are connected.
+
+#include <grpc/grpc.h>
+#include <grpc/support/time.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <limits>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+
+#include "base/unix_socket.h"
+#include "client/cpp/transport.h"
+#include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
+#include "rpc/channel.h"
+#include "rpc/convert.h"
+#include "rpc/errors.h"
+
+namespace ringside {
+namespace {
+
+using rpc::contract::McpRequest;
+using rpc::contract::McpResponse;
+using rpc::contract::McpRuntime;
+
+constexpr std::size_t kLanes = 2;
+
+gpr_timespec grpc_deadline(SteadyTime deadline) {
+  if (deadline == SteadyTime::max()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - std::chrono::steady_clock::now());
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left.count(), GPR_TIMESPAN));
+}
+
+Error error_of(int grpc_code) {
+  const Code code = rpc::code_of_grpc(grpc_code);
+  switch (code) {
+    case Code::kUnavailable:
+      return {code, 0, "nobody answers at the gRPC door, or the worker died with the call under way"};
+    case Code::kTimeout:
+      return {code, 0, "no answer came in time"};
+    case Code::kCancelled:
+      return {code, 0, "the call was cancelled"};
+    default:
+      return {code, 0, "the gRPC door refused the call without an answer"};
+  }
+}
+
+/// One call. Cancelled through its context, which gRPC allows at any time.
+struct GrpcCall final : PendingCall {
+  grpc::ClientContext context;
+  McpRequest request;
+  McpResponse response;
+  CallTrace* trace = nullptr;
+  Transport::Done done;
+
+  GrpcCall(Request&& from, CallTrace* call_trace) : trace(call_trace) {
+    context.set_deadline(grpc_deadline(from.deadline));
+    rpc::fill_head(from, request);
+    request.set_body(std::move(from.body));
+  }
+  void cancel() override { context.TryCancel(); }
+  [[nodiscard]] bool closes_session() const { return request.method() == "DELETE"; }
+
+  Answer answer_of(const grpc::Status& status) {
+    if (trace != nullptr) {
+      *trace = CallTrace{};
+      trace->door = DoorChoice::kGrpc;
+      trace->inline_bytes_out = request.body().size();
+      trace->inline_bytes_in = response.body().size();
+    }
+    request.Clear();
+    if (status.ok()) return rpc::to_response(std::move(response));
+    // Beyond the receive limit gRPC itself refuses, and cannot say 413.
+    if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      return rpc::detail_error(413, "Request body too large");
+    }
+    return error_of(status.error_code());
+  }
+};
+
+/// The calls under way, so that all can be cancelled and waited for.
+class Register {
+ public:
+  void add(std::shared_ptr<GrpcCall> call) {
+    const std::lock_guard lock(mutex_);
+    calls_.insert(std::move(call));
+  }
+  void remove(const std::shared_ptr<GrpcCall>& call) {
+    const std::lock_guard lock(mutex_);
+    calls_.erase(call);
+    // Under the lock: whoever waits for the last call takes this register down.
+    if (calls_.empty()) empty_.notify_all();
+  }
+  void cancel_all_and_wait() {
+    std::unique_lock lock(mutex_);
+    const auto calls = calls_;
+    lock.unlock();  // a cancelled call may end on this very thread
+    for (const auto& call : calls) call->cancel();
+    lock.lock();
+    empty_.wait(lock, [this] { return calls_.empty(); });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable empty_;
+  std::unordered_set<std::shared_ptr<GrpcCall>> calls_;
+};
+
+struct Lane {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<McpRuntime::Stub> stub;
+};
+
+class GrpcTransport final : public Transport {
+ public:
+  explicit GrpcTransport(std::array<Lane, kLanes> lanes) : lanes_(std::move(lanes)) {}
+  ~GrpcTransport() override { calls_.cancel_all_and_wait(); }
+
+  std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
+    Lane* lane = next_lane();
+    if (lane == nullptr) {
+      done(not_connected(std::move(request)));
+      return nullptr;
+    }
+    auto call = std::make_shared<GrpcCall>(std::move(request), trace);
+    call->done = std::move(done);
+    calls_.add(call);
+    const auto ended = [this, call](const grpc::Status& status) {
+      const Done tell = std::exchange(call->done, nullptr);
+      tell({call->answer_of(status), std::nullopt});
+      calls_.remove(call);
+    };
+    auto* stub = lane->stub->async();
+    if (call->closes_session()) {
+      stub->CloseSession(&call->context, &call->request, &call->response, ended);
+    } else {
+      stub->Invoke(&call->context, &call->request, &call->response, ended);
+    }
+    return call;
+  }
+
+  // The blocking form saves two changes of thread.
+  Outcome call(Request request, CallTrace* trace) override {
+    Lane* lane = next_lane();
+    if (lane == nullptr) return not_connected(std::move(request));
+    auto call = std::make_shared<GrpcCall>(std::move(request), trace);
+    calls_.add(call);
+    const grpc::Status status = call->closes_session()
+                                    ? lane->stub->CloseSession(&call->context, call->request, &call->response)
+                                    : lane->stub->Invoke(&call->context, call->request, &call->response);
+    Outcome outcome{call->answer_of(status), std::nullopt};
+    calls_.remove(call);
+    return outcome;
+  }
+
+  [[nodiscard]] bool usable() const override {
+    read_sockets();
+    return std::any_of(lanes_.begin(), lanes_.end(),
+                       [](const Lane& lane) { return lane.channel->GetState(false) == GRPC_CHANNEL_READY; });
+  }
+
+  [[nodiscard]] DoorChoice door() const override { return DoorChoice::kGrpc; }
+
+ private:
+  // Between blocking calls nobody reads gRPC's sockets, and a connection that has ended still looks ready: without this
+  // every second call after a worker's death would be lost. A turn of an empty queue reads what one socket has to say.
+  void read_sockets() const {
+    for (std::size_t turn = 0; turn < kLanes + 1; ++turn) {
+      void* tag = nullptr;
+      bool ok = false;
+      static_cast<void>(turns_.AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC)));
+    }
+  }
+
+  static Outcome not_connected(Request&& request) {
+    return {error_of(grpc::StatusCode::UNAVAILABLE), std::move(request)};
+  }
+
+  /// The next lane that is connected; one that is not is told to connect, for a later call. None: nullptr.
+  Lane* next_lane() {
+    const std::size_t first = next_.fetch_add(1, std::memory_order_relaxed);
+    for (std::size_t i = 0; i < kLanes; ++i) {
+      Lane& lane = lanes_[(first + i) % kLanes];
+      if (lane.channel->GetState(true) == GRPC_CHANNEL_READY) return &lane;
+    }
+    return nullptr;
+  }
+
+  std::array<Lane, kLanes> lanes_;
+  std::atomic<std::size_t> next_{0};
+  mutable grpc::CompletionQueue turns_;
+  Register calls_;
+};
+
+/// Waits until the channel speaks HTTP/2 with somebody. Gives up at once when nobody listens at `path`, but is patient
+/// while somebody does: a connection may have been handed to a worker that died just then.
+Status wait_connected(grpc::Channel& channel, const std::string& path, SteadyTime deadline) {
+  while (true) {
+    const grpc_connectivity_state state = channel.GetState(true);
+    if (state == GRPC_CHANNEL_READY) return {};
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+      if (const auto probe = connect_to(path, SocketKind::kStream); !probe.ok()) return probe.error();
+    }
+    if (!channel.WaitForStateChange(state, grpc_deadline(deadline))) {
+      return Error{Code::kUnavailable, 0, "the gRPC door is there, but no worker answers; see: ringside status"};
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Transport>> connect_grpc(const ClientOptions& options) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
+  const std::string path = options.runtime_dir + "/runtime.sock";
+  // As much as a worker takes over gRPC, so that what it refuses is refused there, with an answer.
+  const auto limit =
+      static_cast<int>(std::min<std::size_t>(2 * options.max_body_bytes, std::numeric_limits<int>::max()));
+  std::array<Lane, kLanes> lanes;
+  for (Lane& lane : lanes) {
+    lane.channel = rpc::channel_to_path(path, limit);
+    lane.stub = McpRuntime::NewStub(lane.channel);
+    // The first decides; the others connect behind it.
+    if (&lane == &lanes.front()) {
+      RS_TRY_STATUS(wait_connected(*lane.channel, path, deadline));
+    } else {
+      lane.channel->GetState(true);
+    }
+  }
+  return std::shared_ptr<Transport>(std::make_shared<GrpcTransport>(std::move(lanes)));
+}
+
+}  // namespace ringside

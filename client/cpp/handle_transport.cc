@@ -1,0 +1,102 @@
+#include "client/cpp/handle_transport.h"
+
+#include <cstring>
+#include <utility>
+
+#include "client/cpp/ring_messages.h"
+#include "rpc/convert.h"
+
+namespace ringside {
+namespace {
+
+void to_message(const shm::Handle& handle, contextforge::mcp::runtime::v1::BodyHandle& message) {
+  message.set_ring(handle.ring);
+  message.set_generation(handle.generation);
+  message.set_slot(handle.slot);
+  message.set_sequence(handle.sequence);
+  message.set_length(handle.length);
+}
+
+shm::Handle to_handle(const contextforge::mcp::runtime::v1::BodyHandle& message) {
+  return {.ring = message.ring(),
+          .generation = message.generation(),
+          .slot = message.slot(),
+          .sequence = message.sequence(),
+          .first_block = message.first_block(),
+          .block_count = message.block_count(),
+          .length = message.length()};
+}
+
+}  // namespace
+
+HandleTransport::HandleTransport(RingAttachment attachment)
+    : attachment_(std::move(attachment)), channel_(std::move(attachment_.channel), attachment_.max_body_bytes) {}
+
+HandleTransport::~HandleTransport() = default;
+
+Result<std::shared_ptr<Transport>> HandleTransport::create(RingAttachment attachment) {
+  std::shared_ptr<HandleTransport> transport(new HandleTransport(std::move(attachment)));
+  transport->watch_ = RS_TRY(RingWatch::start(transport->attachment_.socket.get(), [gone = &transport->gone_] {
+    gone->store(true, std::memory_order_relaxed);
+  }));
+  return std::shared_ptr<Transport>(std::move(transport));
+}
+
+bool HandleTransport::usable() const { return !gone_.load(std::memory_order_relaxed) && !channel_.broken(); }
+
+std::optional<HandleTransport::Claim> HandleTransport::fill(Request& request, RingChannel::McpRequest& message,
+                                                            CallTrace* trace) {
+  const std::size_t bytes = request.body.size();
+  if (bytes != 0 && bytes <= attachment_.max_body_bytes) {
+    if (auto claim = attachment_.end->claim(0, bytes); claim.ok()) {
+      std::memcpy(claim->body().data(), request.body.data(), bytes);
+      to_message(attachment_.end->lend(*claim), *message.mutable_body_handle());
+      if (trace != nullptr) trace->ring_bytes_out = bytes;
+      return std::move(*claim);
+    }
+  }
+  *message.mutable_body() = std::move(request.body);
+  if (trace != nullptr) trace->inline_bytes_out = bytes;
+  return std::nullopt;
+}
+
+/// Dropping the claim, once the answer has been copied out, makes its handle stale.
+Answer HandleTransport::take_answer(Result<RingChannel::McpResponse> message, std::optional<Claim> claim,
+                                    CallTrace* trace) {
+  if (!message.ok() || !message->has_body_handle()) return inline_answer(std::move(message), trace);
+  if (!claim) return kRingLied;
+  auto loan = attachment_.end->borrow(to_handle(message->body_handle()), *claim);
+  if (!loan.ok()) {
+    gone_.store(true, std::memory_order_relaxed);
+    return kRingLied;
+  }
+  Response response = rpc::to_response(std::move(*message));
+  response.body.assign(loan->body());
+  if (trace != nullptr) trace->ring_bytes_in = response.body.size();
+  return response;
+}
+
+Outcome HandleTransport::call(Request request, CallTrace* trace) {
+  start_trace(trace, DoorChoice::kHandle, attachment_);
+  if (!usable()) return {kRingGone, std::move(request)};
+  RingChannel::McpRequest& message = head_of(request);
+  auto claim = fill(request, message, trace);
+  return {take_answer(channel_.invoke(message, request.deadline), std::move(claim), trace), std::nullopt};
+}
+
+std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTrace* trace, Done done) {
+  start_trace(trace, DoorChoice::kHandle, attachment_);
+  if (!usable()) {
+    done({kRingGone, std::move(request)});
+    return nullptr;
+  }
+  RingChannel::McpRequest message = std::move(head_of(request));
+  // Shared, since a std::function is copyable and a claim is not.
+  auto claim = std::make_shared<std::optional<Claim>>(fill(request, message, trace));
+  return channel_.invoke_async(std::move(message), request.deadline,
+                               [this, trace, claim, done = std::move(done)](Result<RingChannel::McpResponse> response) {
+                                 done({take_answer(std::move(response), std::move(*claim), trace), std::nullopt});
+                               });
+}
+
+}  // namespace ringside

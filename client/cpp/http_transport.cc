@@ -1,0 +1,239 @@
+// The HTTP door. What a Request has beyond HTTP travels in headers: session_id as mcp-session-id, the rest as the
+// x-contextforge-* headers below, which the door believes since its peers are checked. affinity_forwarded has no form
+// here and is lost. Deadlines and cancellation end the wait on this side; over there a call runs on, as MCP has it for
+// a connection that closes.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "client/cpp/transport.h"
+#include "http/client.h"
+#include "mcp/session.h"
+#include "rpc/errors.h"
+
+namespace ringside {
+namespace {
+
+constexpr std::string_view kAuthContext = "x-contextforge-auth-context";
+constexpr std::string_view kAuthExpires = "x-contextforge-auth-expires-ms";
+constexpr std::string_view kServerId = "x-contextforge-server-id";
+constexpr long kMostConnections = 16;
+
+/// What frames a message or belongs to one connection, and what only a Request's own fields may state: a gateway that
+/// passes the headers of its clients on must not pass an identity on with them.
+bool is_reserved(std::string_view name) {
+  constexpr std::array<std::string_view, 15> kReserved = {
+      "connection",        "content-length",   "date",       "expect",     "host",
+      "keep-alive",        "proxy-connection", "server",     "te",         "trailer",
+      "transfer-encoding", "upgrade",          kAuthContext, kAuthExpires, kServerId};
+  return std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end();
+}
+
+bool is_unreserved(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
+}
+
+/// Percent-encodes (RFC 3986, 2.1) what is neither unreserved nor in `allowed`.
+std::string encode(std::string_view text, std::string_view allowed) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    if (is_unreserved(c) || allowed.find(c) != std::string_view::npos) {
+      encoded += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      encoded += '%';
+      encoded += kHex[byte >> 4U];
+      encoded += kHex[byte & 0xFU];
+    }
+  }
+  return encoded;
+}
+
+/// A path that a URL can say without meaning another: rooted, and without "." and ".." segments.
+bool is_sayable(std::string_view path) {
+  return path.starts_with('/') && (std::string(path) + '/').find("/./") == std::string::npos &&
+         (std::string(path) + '/').find("/../") == std::string::npos;
+}
+
+std::string url_of(const Request& request) {
+  std::string url = "http://localhost" + encode(request.path.empty() ? "/mcp" : request.path, "/:@!$&'()*+,;=%");
+  if (!request.query.empty()) url += '?' + encode(request.query, "/?:@!$&'()*+,;=%");
+  return url;
+}
+
+mcp::Headers headers_of(const Request& request) {
+  mcp::Headers headers;
+  headers.set("content-type", "application/json");
+  headers.set("accept", "application/json, text/event-stream");
+  for (const auto& [name, value] : request.headers) {
+    if (!is_reserved(name)) headers.set(name, value);
+  }
+  if (!request.session_id.empty()) headers.set("mcp-session-id", request.session_id);
+  if (!request.server_id.empty()) headers.set(kServerId, request.server_id);
+  if (!request.auth_encoded.empty()) headers.set(kAuthContext, request.auth_encoded);
+  if (request.auth_expires_ms != 0) headers.set(kAuthExpires, std::to_string(request.auth_expires_ms));
+  return headers;
+}
+
+/// The answer to what HTTP cannot say, as the runtime gives it at the other doors.
+std::optional<Response> refuse(const Request& request, const mcp::Headers& headers) {
+  if (!request.path.empty() && !is_sayable(request.path)) return rpc::detail_error(404, "Not Found");
+  if (!request.method.empty() && !mcp::is_valid_header(request.method, "")) {
+    return rpc::not_allowed(mcp::find_session_id(request).empty() ? "POST" : "POST, DELETE");
+  }
+  const bool headers_good = std::all_of(headers.begin(), headers.end(), [](const auto& header) {
+    return mcp::is_valid_header(header.first, header.second);
+  });
+  if (!headers_good) return rpc::detail_error(400, "Invalid header");
+  return std::nullopt;
+}
+
+Error error_of(Code code) {
+  switch (code) {
+    case Code::kUnavailable:
+    case Code::kUpstream:
+      return {Code::kUnavailable, 0, "nobody answers at the HTTP door, or the worker died with the call under way"};
+    case Code::kTimeout:
+      return {code, 0, "no answer came in time"};
+    case Code::kCancelled:
+      return {code, 0, "the call was cancelled"};
+    case Code::kTooLarge:
+      return {code, 0, "the answer is over the limit"};
+    default:
+      return {code, 0, "the HTTP door cannot be used for this call"};
+  }
+}
+
+/// The HTTP client, as long as there is one: a PendingCall may outlive it.
+struct Gate {
+  std::mutex mutex;
+  http::Client* client = nullptr;
+};
+
+class HttpCall final : public PendingCall {
+ public:
+  HttpCall(std::shared_ptr<Gate> gate, std::uint64_t id) : gate_(std::move(gate)), id_(id) {}
+  void cancel() override {
+    const std::lock_guard lock(gate_->mutex);
+    if (gate_->client != nullptr) gate_->client->cancel(id_);
+  }
+
+ private:
+  std::shared_ptr<Gate> gate_;
+  std::uint64_t id_;
+};
+
+class HttpTransport final : public Transport {
+ public:
+  explicit HttpTransport(const ClientOptions& options)
+      : socket_(options.runtime_dir + "/http.sock"),
+        connect_timeout_(options.connect_timeout),
+        max_answer_bytes_(2 * options.max_body_bytes),
+        client_(http::ClientOptions{.max_connections_per_host = kMostConnections}) {
+    gate_->client = &client_;
+  }
+
+  ~HttpTransport() override {
+    const std::lock_guard lock(gate_->mutex);
+    gate_->client = nullptr;
+  }
+
+  std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
+    http::ClientRequest message;
+    message.headers = headers_of(request);
+    if (auto refusal = refuse(request, message.headers)) {
+      if (trace != nullptr) *trace = CallTrace{.door = DoorChoice::kHttp};
+      done({std::move(*refusal), std::nullopt});
+      return nullptr;
+    }
+    message.method = request.method.empty() ? "POST" : request.method;
+    message.url = url_of(request);
+    message.deadline = request.deadline;
+    message.body = std::move(request.body);
+    const std::size_t bytes_out = message.body.size();
+    return std::make_shared<HttpCall>(
+        gate_, fetch(std::move(message), [this, bytes_out, trace, done = std::move(done)](Result<Response> answer) {
+          if (trace != nullptr) {
+            *trace = CallTrace{.door = DoorChoice::kHttp, .inline_bytes_out = bytes_out};
+            if (answer.ok()) trace->inline_bytes_in = answer->body.size();
+          }
+          done({tidy(std::move(answer)), std::nullopt});
+        }));
+  }
+
+  /// Asks for /health: whoever answers that, with any status but a refusal, serves the door.
+  Status probe() {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::optional<Result<Response>> answer;
+    http::ClientRequest message;
+    message.method = "GET";
+    message.url = "http://localhost/health";
+    message.deadline = std::chrono::steady_clock::now() + connect_timeout_;
+    fetch(std::move(message), [&](Result<Response> came) {
+      const std::lock_guard lock(mutex);
+      answer = std::move(came);
+      changed.notify_one();
+    });
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return answer.has_value(); });
+    if (!answer->ok()) {
+      return Error{Code::kUnavailable, 0,
+                   "nobody answers at the HTTP door; is ringsided running with the same --runtime-dir?"};
+    }
+    if ((*answer)->status == 403) {
+      return Error{Code::kDenied, 0,
+                   "the HTTP door refuses this user; allow the user or group in ringsided's configuration"};
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool usable() const override { return !lost_.load(std::memory_order_relaxed); }
+  [[nodiscard]] DoorChoice door() const override { return DoorChoice::kHttp; }
+
+ private:
+  std::uint64_t fetch(http::ClientRequest message, std::function<void(Result<Response>)> done) {
+    message.unix_socket = socket_;
+    message.connect_timeout = connect_timeout_;
+    return client_.fetch(std::move(message), max_answer_bytes_, std::move(done));
+  }
+
+  /// The answer without what belongs to its connection, so that every door gives the same.
+  Answer tidy(Result<Response> answer) {
+    if (!answer.ok()) {
+      const Error error = error_of(answer.error().code);
+      if (error.code == Code::kUnavailable) lost_.store(true, std::memory_order_relaxed);
+      return error;
+    }
+    Response response = std::move(answer).value();
+    mcp::Headers kept;
+    for (const auto& [name, value] : response.headers) {
+      if (!is_reserved(name)) kept.set(name, value);
+    }
+    response.headers = std::move(kept);
+    return response;
+  }
+
+  const std::string socket_;
+  const Duration connect_timeout_;
+  const std::size_t max_answer_bytes_;
+  std::atomic<bool> lost_{false};
+  std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
+  http::Client client_;  ///< last, so that it ends first: its thread uses the rest
+};
+
+}  // namespace
+
+Result<std::shared_ptr<Transport>> connect_http(const ClientOptions& options) {
+  auto transport = std::make_shared<HttpTransport>(options);
+  RS_TRY_STATUS(transport->probe());
+  return std::shared_ptr<Transport>(std::move(transport));
+}
+
+}  // namespace ringside

@@ -1,0 +1,224 @@
+#include "client/cpp/ring_calls.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "base/check.h"
+#include "shm/layout.h"
+
+namespace ringside {
+namespace {
+
+constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
+constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
+constexpr Error kLied{Code::kPeerLied, 0, "the worker broke the ring's protocol"};
+
+SteadyTime now() { return std::chrono::steady_clock::now(); }
+
+}  // namespace
+
+RingCalls::RingCalls(shm::ClientEnd& end, Duration spin) : end_(end), spin_(spin), by_slot_(shm::kSlots) {}
+
+RingCalls::~RingCalls() { close(); }
+
+Result<RingCalls::Taken> RingCalls::call(shm::ClientEnd::Claim claim, SteadyTime deadline, bool& published) {
+  Entry entry(claim.slot(), claim.sequence(), deadline);
+  published = false;
+  Lock lock(mutex_);
+  if (over_) return *over_;
+  by_slot_.at(entry.slot) = &entry;
+  ++inside_;
+  lock.unlock();
+  published = true;
+  end_.publish(std::move(claim), deadline);
+  lock.lock();
+  await(lock, entry);
+  const bool gave_up = !entry.outcome;
+  if (gave_up) by_slot_.at(entry.slot) = nullptr;
+  if (!led_) pass_lead();
+  --inside_;
+  if (closing_) left_.notify_all();
+  if (!gave_up) return std::move(*entry.outcome);
+  // Under the lock: nobody takes the ring down before the worker has been told.
+  end_.cancel(entry.slot, entry.sequence);
+  return kTooLate;
+}
+
+/// Until `entry` has its outcome or its deadline has passed.
+void RingCalls::await(Lock& lock, Entry& entry) {
+  while (!entry.outcome && now() < entry.deadline) {
+    if (!led_) {
+      led_ = true;
+      lead(lock, &entry, entry.deadline);
+      led_ = false;
+      continue;
+    }
+    followers_.push_back(&entry);
+    entry.wanted.wait_until(lock, entry.deadline);
+    std::erase(followers_, &entry);
+  }
+}
+
+/// Polls the ring and hands out what it finds, until `mine` (if any) is answered, `until` has passed, the ring is over,
+/// or (the reaper) there is something else to do.
+void RingCalls::lead(Lock& lock, const Entry* mine, SteadyTime until) {
+  while (true) {
+    const bool found = take_one();
+    if (over_ || (mine != nullptr && mine->outcome)) return;
+    if (!found) {
+      if (mine == nullptr && reaper_must_act()) return;
+      lock.unlock();
+      const Status waited = end_.wait(until, spin_);
+      lock.lock();
+      if (!waited.ok() && waited.error().code != Code::kTimeout) end_locked(waited.error());
+    }
+    if (now() >= until) return;
+  }
+}
+
+/// Hands out the next completion, if there is one. With the lock, so that none is in the hands of a thread while gone()
+/// looks for the last ones.
+bool RingCalls::take_one() {
+  auto taken = end_.poll();
+  if (!taken.ok()) end_locked(kLied);
+  if (!taken.ok() || !taken->has_value()) return false;
+  Entry* const entry = by_slot_.at((*taken)->slot);
+  // Otherwise its caller has given up.
+  if (entry != nullptr && entry->sequence == (*taken)->sequence) settle(*entry, std::move(**taken));
+  return true;
+}
+
+void RingCalls::pass_lead() {
+  if (!followers_.empty()) {
+    followers_.front()->wanted.notify_one();
+  } else if (!async_.empty()) {
+    reaper_wanted_.notify_one();
+  }
+}
+
+void RingCalls::settle(Entry& entry, Result<Taken> outcome) {
+  by_slot_.at(entry.slot) = nullptr;
+  entry.outcome.emplace(std::move(outcome));
+  if (!entry.done) {
+    entry.wanted.notify_one();
+    return;
+  }
+  auto node = async_.extract({entry.deadline, entry.sequence});
+  RS_CHECK(!node.empty(), "an asynchronous call under way is listed");
+  finished_.push_back(std::move(node.mapped()));
+  reaper_wanted_.notify_one();
+}
+
+bool RingCalls::start(shm::ClientEnd::Claim claim, SteadyTime deadline, Done done) {
+  auto entry = std::make_shared<Entry>(claim.slot(), claim.sequence(), deadline);
+  entry->done = std::move(done);
+  const std::lock_guard lock(mutex_);
+  if (over_) return false;
+  if (!reaper_.joinable()) reaper_ = std::thread([this] { reap(); });
+  by_slot_.at(entry->slot) = entry.get();
+  async_.emplace(AsyncKey{deadline, entry->sequence}, entry);
+  const bool earliest = async_.begin()->second == entry;
+  // Under the lock, so that a close() comes before or after.
+  end_.publish(std::move(claim), deadline);
+  reaper_wanted_.notify_one();
+  if (earliest && async_.size() > 1) nudge_reaper();
+  return true;
+}
+
+void RingCalls::cancel(std::uint32_t slot, std::uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  Entry* const entry = by_slot_.at(slot);
+  if (entry == nullptr || entry->sequence != sequence) return;
+  settle(*entry, kGaveUp);
+  end_.cancel(slot, sequence);
+  nudge_reaper();
+}
+
+/// Makes a reaper that leads look around.
+void RingCalls::nudge_reaper() {
+  if (!reaper_leads_) return;
+  nudged_ = true;
+  end_.wake();
+}
+
+void RingCalls::end(Error error) {
+  const std::lock_guard lock(mutex_);
+  end_locked(error);
+  if (led_) end_.wake();
+}
+
+void RingCalls::gone(Error error) {
+  const std::lock_guard lock(mutex_);
+  while (!over_ && take_one()) {
+  }
+  end_locked(error);
+  if (led_) end_.wake();
+}
+
+void RingCalls::end_locked(Error error) {
+  if (over_) return;
+  over_ = error;
+  is_over_.store(true, std::memory_order_relaxed);
+  for (Entry* entry : by_slot_) {
+    if (entry != nullptr) settle(*entry, error);
+  }
+}
+
+void RingCalls::close() {
+  end(kGaveUp);
+  Lock lock(mutex_);
+  closing_ = true;
+  left_.wait(lock, [this] { return inside_ == 0; });
+  reaper_wanted_.notify_one();
+  std::thread reaper = std::move(reaper_);
+  lock.unlock();
+  if (reaper.joinable()) reaper.join();
+}
+
+void RingCalls::reap() {
+  Lock lock(mutex_);
+  while (true) {
+    expire(lock);
+    if (!finished_.empty()) {
+      run_finished(lock);
+      continue;
+    }
+    if (closing_) return;
+    if (async_.empty()) {
+      reaper_wanted_.wait(lock);
+      continue;
+    }
+    const SteadyTime until = async_.begin()->first.first;
+    if (led_ || !followers_.empty()) {
+      reaper_wanted_.wait_until(lock, until);
+      continue;
+    }
+    led_ = reaper_leads_ = true;
+    lead(lock, nullptr, until);
+    led_ = reaper_leads_ = nudged_ = false;
+    pass_lead();
+  }
+}
+
+bool RingCalls::reaper_must_act() const { return nudged_ || closing_ || !finished_.empty(); }
+
+void RingCalls::run_finished(Lock& lock) {
+  auto finished = std::exchange(finished_, {});
+  lock.unlock();
+  for (const auto& entry : finished) entry->done(std::move(*entry->outcome));
+  finished.clear();
+  lock.lock();
+}
+
+void RingCalls::expire(Lock& lock) {
+  RS_CHECK(lock.owns_lock(), "the calls are looked at under their lock");
+  const SteadyTime time = now();
+  while (!async_.empty() && async_.begin()->first.first <= time) {
+    const std::shared_ptr<Entry> entry = async_.begin()->second;
+    settle(*entry, kTooLate);
+    end_.cancel(entry->slot, entry->sequence);
+  }
+}
+
+}  // namespace ringside

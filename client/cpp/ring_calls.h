@@ -1,0 +1,106 @@
+#pragma once
+// The calls under way on one ring, and who looks for their answers. Private to the library.
+//
+// One thread at a time polls the ring, the leader: the thread of a synchronous call that waits anyway. It hands the
+// answers of others to them and passes the role on when it has its own. Asynchronous calls are looked after by a thread
+// of their own, the reaper, made with the first of them: it leads only while no synchronous caller does, and it is the
+// only one that runs callbacks.
+//
+// A caller that gives up (deadline, cancel) is forgotten at once; the ring keeps the slot until the worker's FINAL
+// completion comes, which is then dropped here.
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "shm/client_end.h"
+
+namespace ringside {
+
+class RingCalls {
+ public:
+  using Taken = shm::ClientEnd::Taken;
+  using Done = std::function<void(Result<Taken>)>;
+
+  /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps.
+  RingCalls(shm::ClientEnd& end, Duration spin);
+  /// close()
+  ~RingCalls();
+  RingCalls(const RingCalls&) = delete;
+  RingCalls& operator=(const RingCalls&) = delete;
+
+  /// Publishes `claim` and waits for its answer. kTimeout at `deadline`; else what end() was given. `published` says
+  /// whether the worker can have seen the call.
+  Result<Taken> call(shm::ClientEnd::Claim claim, SteadyTime deadline, bool& published);
+  /// The same without waiting: true, and `done` runs on the reaper, exactly once. False: the ring is over, nothing was
+  /// published and `done` never runs.
+  bool start(shm::ClientEnd::Claim claim, SteadyTime deadline, Done done);
+  /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
+  void cancel(std::uint32_t slot, std::uint64_t sequence);
+
+  /// The ring is over: ends every call under way with `error`, and refuses those to come. The first error counts.
+  void end(Error error);
+  /// The same once the worker has stopped writing: the answers that it left in the ring are handed out first.
+  void gone(Error error);
+  /// True once the ring is over. One load.
+  [[nodiscard]] bool over() const { return is_over_.load(std::memory_order_relaxed); }
+  /// end(kCancelled), then waits until no call is inside and no callback runs any more. Not on the reaper.
+  void close();
+
+ private:
+  struct Entry {
+    Entry(std::uint32_t in_slot, std::uint64_t with_sequence, SteadyTime until)
+        : slot(in_slot), sequence(with_sequence), deadline(until) {}
+    const std::uint32_t slot;
+    const std::uint64_t sequence;
+    const SteadyTime deadline;
+    std::optional<Result<Taken>> outcome;
+    Done done;                       // asynchronous
+    std::condition_variable wanted;  // synchronous: answered, or asked to lead
+  };
+  using Lock = std::unique_lock<std::mutex>;
+  using AsyncKey = std::pair<SteadyTime, std::uint64_t>;  // deadline, sequence
+
+  void await(Lock& lock, Entry& entry);
+  void lead(Lock& lock, const Entry* mine, SteadyTime until);
+  void pass_lead();
+  bool take_one();
+  void settle(Entry& entry, Result<Taken> outcome);
+  void end_locked(Error error);
+  void nudge_reaper();
+
+  void reap();
+  void run_finished(Lock& lock);
+  void expire(Lock& lock);
+  [[nodiscard]] bool reaper_must_act() const;
+
+  shm::ClientEnd& end_;
+  const Duration spin_;
+
+  mutable std::mutex mutex_;
+  std::vector<Entry*> by_slot_;    // calls under way; null: free, or given up
+  std::vector<Entry*> followers_;  // synchronous callers that sleep, the oldest first
+  std::map<AsyncKey, std::shared_ptr<Entry>> async_;
+  std::deque<std::shared_ptr<Entry>> finished_;  // asynchronous ones whose callback is due
+  std::optional<Error> over_;
+  std::atomic<bool> is_over_{false};  // over_ for those without the mutex
+  bool led_ = false;
+  bool reaper_leads_ = false;
+  bool nudged_ = false;  // the reaper shall stop leading and look around
+  bool closing_ = false;
+  std::size_t inside_ = 0;        // threads in call()
+  std::condition_variable left_;  // inside_ fell
+  std::condition_variable reaper_wanted_;
+  std::thread reaper_;
+};
+
+}  // namespace ringside

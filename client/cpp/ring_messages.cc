@@ -1,0 +1,46 @@
+#include "client/cpp/ring_messages.h"
+
+#include <string>
+#include <utility>
+
+#include "rpc/convert.h"
+#include "rpc/errors.h"
+
+namespace ringside {
+
+RingChannel::McpRequest& head_of(const Request& request) {
+  thread_local RingChannel::McpRequest message;
+  message.Clear();
+  rpc::fill_head(request, message);
+  return message;
+}
+
+Answer read_answer(std::string_view header, std::string_view body) {
+  thread_local std::string copy;
+  thread_local RingChannel::McpResponse message;
+  copy.assign(header);
+  if (!message.ParseFromString(copy)) return kRingLied;
+  message.clear_body();
+  Response response = rpc::to_response(std::move(message));
+  response.body.assign(body);
+  return response;
+}
+
+Answer inline_answer(Result<RingChannel::McpResponse> message, CallTrace* trace) {
+  if (!message.ok()) {
+    if (message.error().code == Code::kTooLarge) return rpc::detail_error(413, "Request body too large");
+    return message.error();
+  }
+  if (trace != nullptr) trace->inline_bytes_in = message->body().size();
+  return rpc::to_response(std::move(*message));
+}
+
+void start_trace(CallTrace* trace, DoorChoice door, const RingAttachment& attachment) {
+  if (trace == nullptr) return;
+  *trace = CallTrace{};
+  trace->door = door;
+  trace->worker_pid = attachment.worker_pid;
+  trace->ring = attachment.ring;
+}
+
+}  // namespace ringside

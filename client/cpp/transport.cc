@@ -1,0 +1,24 @@
+#include "client/cpp/transport.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+namespace ringside {
+
+Outcome Transport::call(Request request, CallTrace* trace) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<Outcome> outcome;
+  call_async(std::move(request), trace, [&](Outcome ended) {
+    // Notified under the lock: as soon as it is free, the waiting thread takes the condition variable down.
+    const std::lock_guard lock(mutex);
+    outcome = std::move(ended);
+    changed.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return outcome.has_value(); });
+  return std::move(*outcome);
+}
+
+}  // namespace ringside

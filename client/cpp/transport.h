@@ -1,0 +1,54 @@
+#pragma once
+// How the client library speaks through one door. Private to the library: client.cc chooses among transports and
+// replaces them, and checks a request before it gets here.
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "client/cpp/client.h"
+
+namespace ringside {
+
+/// How a call through one transport ended.
+struct Outcome {
+  Answer answer;
+  /// Only with kUnavailable, when nothing of the call has left this process: the request, handed back untouched, so
+  /// that it may be sent through another transport.
+  std::optional<Request> unsent;
+};
+
+/// One way into a worker (or several). Thread-safe. Its destructor answers what is under way with kCancelled and
+/// returns when no callback runs any more; it is never run on a thread of the transport's own.
+class Transport {
+ public:
+  using Done = std::function<void(Outcome)>;
+
+  Transport() = default;
+  virtual ~Transport() = default;
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
+
+  /// Sends `request` and calls `done` exactly once, perhaps before this returns, on any thread; kTimeout once
+  /// `request.deadline` has passed. `trace` (may be null) is filled before `done` runs and not touched after.
+  /// The PendingCall may outlive the transport; it is null only if `done` has run already.
+  virtual std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) = 0;
+  /// The same, waiting. By default call_async and a wait; a ring does better.
+  virtual Outcome call(Request request, CallTrace* trace);
+  /// False when it cannot serve a call now (its worker is gone): the client makes another one for the next call. This
+  /// one is kept until its calls under way have ended. Cheap: asked before every call.
+  [[nodiscard]] virtual bool usable() const = 0;
+  /// Never kAuto.
+  [[nodiscard]] virtual DoorChoice door() const = 0;
+};
+
+/// Each opens a door, within `options.connect_timeout`. kUnavailable: it is not open (no socket, or nobody answers
+/// there). kDenied: somebody answers, but not us.
+Result<std::shared_ptr<Transport>> connect_grpc(const ClientOptions& options);
+Result<std::shared_ptr<Transport>> connect_http(const ClientOptions& options);
+/// Attaches a ring; with `handles` its calls go over the attachment's gRPC channel, with their bodies in the ring.
+Result<std::shared_ptr<Transport>> connect_ring(const ClientOptions& options, bool handles);
+
+}  // namespace ringside

@@ -1,0 +1,123 @@
+// Waiting and called-back callers on one ring: leaders, followers, the reaper, deadlines, drains.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "tests/client/ring_callers.h"
+
+namespace ringside {
+namespace {
+
+TEST(RingTransport, waiting_and_called_back_callers_share_a_ring) {
+  RingHouse house;
+  const auto transport = connect(house, DoorChoice::kRing);
+  std::atomic<int> right{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int i = 0; i < 200; ++i) {
+        const std::string body = std::to_string(thread) + "/" + std::to_string(i);
+        if (thread % 2 == 0) {
+          const Outcome outcome = transport->call(with_deadline(echo_of(body)), nullptr);
+          right += outcome.answer.ok() && outcome.answer->body == body ? 1 : 0;
+        } else {
+          const Outcome outcome = Started(*transport, with_deadline(echo_of(body))).get();
+          right += outcome.answer.ok() && outcome.answer->body == body ? 1 : 0;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(right, 800);
+}
+
+TEST(RingTransport, each_follower_keeps_its_own_deadline) {
+  RingHouse house;
+  const auto transport = connect(house, DoorChoice::kRing);
+  std::atomic<int> in_time{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      const auto timeout = std::chrono::milliseconds(40 + 10 * (i % 4));
+      const auto start = std::chrono::steady_clock::now();
+      const Outcome outcome = transport->call(with_deadline(hold(), timeout), nullptr);
+      const auto took = std::chrono::steady_clock::now() - start;
+      if (code_of(outcome) == Code::kTimeout && took >= timeout && took < std::chrono::seconds(10)) ++in_time;
+    });
+  }
+  Started early(*transport, with_deadline(hold(), std::chrono::seconds(20)));
+  Started earlier(*transport, with_deadline(hold(), std::chrono::milliseconds(30)));
+  EXPECT_EQ(code_of(earlier.get()), Code::kTimeout);
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(in_time, 8);
+  EXPECT_TRUE(house.held().wait_for_cancelled(9));
+  house.held().release();
+  EXPECT_TRUE(early.get().answer.ok());
+}
+
+TEST(RingTransport, slots_of_callers_who_gave_up_are_used_again) {
+  RingHouse house;
+  const auto transport = connect(house, DoorChoice::kRing);
+  for (int i = 0; i < 3000; ++i) {
+    Started call(*transport, with_deadline(hold()));
+    call.pending->cancel();
+    ASSERT_EQ(code_of(call.get()), Code::kCancelled);
+  }
+  EXPECT_EQ(transport->call(with_deadline(ping()), nullptr).answer->body, kPong);
+  EXPECT_TRUE(transport->usable());
+}
+
+TEST(RingTransport, spinning_changes_no_answer) {
+  RingDoorOptions options;
+  options.spin = std::chrono::milliseconds(5);
+  RingHouse house(options);
+  ClientOptions client = house.client_options();
+  client.spin = std::chrono::milliseconds(5);
+  const auto transport = std::move(connect_ring(client, false)).value();
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_EQ(transport->call(with_deadline(ping()), nullptr).answer->body, kPong);
+  }
+}
+
+TEST(RingTransport, a_drained_worker_answers_before_it_closes) {
+  RingHouse house;
+  const auto transport = connect(house, DoorChoice::kRing);
+  Started call(*transport, with_deadline(hold()));
+  ASSERT_TRUE(house.held().wait_for(1));
+  std::promise<void> drained;
+  house.rings().drain([&] { drained.set_value(); });
+  house.held().release();
+  EXPECT_TRUE(call.get().answer.ok());
+  EXPECT_EQ(drained.get_future().wait_for(worker::kPatience), std::future_status::ready);
+  EXPECT_TRUE(becomes_true([&] { return !transport->usable(); }));
+}
+
+TEST(RingTransport, a_client_speaks_through_the_ring_and_connects_again) {
+  RingHouse house;
+  auto client = Client::connect(house.client_options(DoorChoice::kAuto));
+  ASSERT_TRUE(client.ok()) << client.error().message;
+  EXPECT_EQ((*client)->door(), DoorChoice::kRing);
+  CallTrace trace;
+  const Answer answer = (*client)->call(ping(), {.trace = &trace});
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->body, kPong);
+  EXPECT_EQ(trace.ring_bytes_out, ping().body.size());
+  EXPECT_EQ(trace.ring_bytes_in, kPong.size());
+  EXPECT_EQ(trace.inline_bytes_out + trace.inline_bytes_in, 0U);
+
+  house.close_door();
+  RingHouse next({}, house.dir());
+  EXPECT_TRUE(becomes_true([&] {
+    const Answer again = (*client)->call(ping(), {.trace = &trace});
+    return again.ok() && again->body == kPong;
+  }));
+  EXPECT_EQ(trace.door, DoorChoice::kRing);
+  EXPECT_EQ(next.rings().stats().rings, 1U);
+}
+
+}  // namespace
+}  // namespace ringside
