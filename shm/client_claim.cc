@@ -93,6 +93,12 @@ void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
   if (ring) state.ring_doorbell();
 }
 
+bool ClientEnd::was_taken(std::uint32_t slot, std::uint64_t sequence) const {
+  RS_CHECK(slot < kSlots, "a slot that was claimed here");
+  // Acquire: pairs with the release store of `taken` in WorkerEnd::take.
+  return state_->theirs->taken[slot].load(std::memory_order_acquire) == sequence;
+}
+
 void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
   State& state = *state_;
   bool ring = false;

@@ -87,6 +87,8 @@ class ClientEnd {
   /// Publishes a claimed call; rings the doorbell if the worker sleeps. Its blocks are free again when its FINAL
   /// completion has been taken.
   void publish(Claim&& claim, SteadyTime deadline);
+  /// Whether the worker ever took a published call: its journal. Meaningful once the worker has stopped writing.
+  [[nodiscard]] bool was_taken(std::uint32_t slot, std::uint64_t sequence) const;
   /// Says that the caller of a published call gave up. Its FINAL completion still comes.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 

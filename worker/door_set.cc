@@ -166,10 +166,11 @@ void DoorSet::drain(Duration within) {
 #if RINGSIDE_WITH_RINGS
   if (state_->rings) state_->rings->drain(promise());
 #endif
+  // gRPC last: an answer that found no room in its ring is fetched over a channel of gRPC's.
+  for (auto& each : drained) each.wait_until(end);
 #if RINGSIDE_WITH_GRPC
   if (state_->grpc) state_->grpc->drain(end - std::chrono::steady_clock::now());
 #endif
-  for (auto& each : drained) each.wait_until(end);
 }
 
 void DoorSet::report(control::v1::WorkerReport& report) {

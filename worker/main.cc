@@ -17,9 +17,10 @@ namespace {
 /// Bodies of up to 32 MiB stay on the heap and are used again: fresh pages for each megabyte would cost more than its
 /// copy.
 void keep_large_blocks() {
-  constexpr int kLargestBlock = 32 << 20;
-  ::mallopt(M_MMAP_THRESHOLD, kLargestBlock);
-  ::mallopt(M_TRIM_THRESHOLD, 2 * kLargestBlock);
+  constexpr int kMiB = 1 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
+  ::mallopt(M_TRIM_THRESHOLD, 256 * kMiB);
+  ::mallopt(M_TOP_PAD, 16 * kMiB);
 }
 
 }  // namespace

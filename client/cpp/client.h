@@ -53,8 +53,9 @@ struct CallOptions {
   CallTrace* trace = nullptr;                   ///< filled before the call returns or `done` runs
 };
 
-/// Answers come as they are, with any HTTP status; errors are for calls that got none: kUnavailable (nobody answers, or
-/// the worker died with the call under way), kTimeout, kCancelled, kPeerLied.
+/// Answers come as they are, with any HTTP status; errors are for calls that got none: kUnavailable (nobody answers),
+/// kTimeout, kCancelled, kPeerLied. A worker that dies with a call under way costs no error: what it never took, or may
+/// run twice, is sent again to another; for the rest the answer is 502 with -32010 "Outcome unknown".
 using Answer = Result<Response>;
 
 /// A call under way. Dropping it does not cancel the call.

@@ -9,11 +9,14 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "client/cpp/repeat.h"
 #include "rpc/errors.h"
 
 namespace ringside {
 namespace {
 
+/// Several workers may die one after the other; a call that meets as many deaths as this has other troubles.
+constexpr int kMostTries = 4;
 constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
 constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
 constexpr Error kNobody{Code::kUnavailable, 0,
@@ -48,6 +51,19 @@ bool can_be_carried(const Request& request) {
          is_text(request.session_id) && is_text(request.auth_encoded) &&
          std::all_of(request.headers.begin(), request.headers.end(),
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
+}
+
+/// The request of a call that ended without an answer, if it may go out once more: it never went, or may run twice.
+std::optional<Request> to_send_again(Outcome& outcome) {
+  if (outcome.unsent) return std::move(outcome.unsent);
+  if (outcome.lost && is_safe_to_repeat(*outcome.lost)) return std::exchange(outcome.lost, std::nullopt);
+  return std::nullopt;
+}
+
+/// The answer of a call that is over. Only where running it again would do harm is "unknown" an answer.
+Answer final_answer(Outcome& outcome) {
+  if (outcome.lost && !is_safe_to_repeat(*outcome.lost)) return outcome_unknown(*outcome.lost);
+  return std::move(outcome.answer);
 }
 
 }  // namespace
@@ -120,7 +136,7 @@ class DoorClient::AsyncCall final : public PendingCall {
   Request request;
   CallTrace* const trace;
   std::optional<Lease> lease;
-  bool retried = false;
+  int tries = 1;
 
  private:
   mutable std::mutex mutex_;
@@ -232,11 +248,12 @@ Answer DoorClient::call(Request request, const CallOptions& options) {
   if (auto refusal = refuse(request)) return std::move(*refusal);
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
-  for (bool retried = false;; retried = true) {
+  for (int tries = 1;; ++tries) {
     const Lease lease = RS_TRY(acquire(deadline));
     Outcome outcome = lease.transport().call(std::move(request), options.trace);
-    if (!outcome.unsent || retried) return std::move(outcome.answer);
-    request = std::move(*outcome.unsent);
+    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
+    if (!again) return final_answer(outcome);
+    request = std::move(*again);
   }
 }
 
@@ -276,12 +293,14 @@ void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
 }
 
 void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome) {
-  if (outcome.unsent && !call->retried && !call->cancelled()) {
-    call->retried = true;
-    call->request = std::move(*outcome.unsent);
+  const bool may_go_again = call->tries < kMostTries && !call->cancelled();
+  if (auto again = may_go_again ? to_send_again(outcome) : std::nullopt) {
+    ++call->tries;
+    call->request = std::move(*again);
     call->lease.reset();
     return send_later(call);
   }
+  outcome.answer = final_answer(outcome);
   if (sending_now == this) {
     const auto errand = [call, answer = outcome.answer](bool) { call->finish(answer); };
     if (errands_.post(errand)) return;

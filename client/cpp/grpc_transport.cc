@@ -67,20 +67,21 @@ struct GrpcCall final : PendingCall {
   void cancel() override { context.TryCancel(); }
   [[nodiscard]] bool closes_session() const { return request.method() == "DELETE"; }
 
-  Answer answer_of(const grpc::Status& status) {
+  Outcome outcome_of(const grpc::Status& status) {
     if (trace != nullptr) {
       *trace = CallTrace{};
       trace->door = DoorChoice::kGrpc;
       trace->inline_bytes_out = request.body().size();
       trace->inline_bytes_in = response.body().size();
     }
-    request.Clear();
-    if (status.ok()) return rpc::to_response(std::move(response));
+    if (status.ok()) return {rpc::to_response(std::move(response))};
     // Beyond the receive limit gRPC itself refuses, and cannot say 413.
     if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
-      return rpc::detail_error(413, "Request body too large");
+      return {rpc::detail_error(413, "Request body too large")};
     }
-    return error_of(status.error_code());
+    const Error error = error_of(status.error_code());
+    if (error.code != Code::kUnavailable) return {error};
+    return {error, std::nullopt, rpc::to_request(std::move(request), "POST")};
   }
 };
 
@@ -133,7 +134,7 @@ class GrpcTransport final : public Transport {
     calls_.add(call);
     const auto ended = [this, call](const grpc::Status& status) {
       const Done tell = std::exchange(call->done, nullptr);
-      tell({call->answer_of(status), std::nullopt});
+      tell(call->outcome_of(status));
       calls_.remove(call);
     };
     auto* stub = lane->stub->async();
@@ -154,7 +155,7 @@ class GrpcTransport final : public Transport {
     const grpc::Status status = call->closes_session()
                                     ? lane->stub->CloseSession(&call->context, call->request, &call->response)
                                     : lane->stub->Invoke(&call->context, call->request, &call->response);
-    Outcome outcome{call->answer_of(status), std::nullopt};
+    Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
   }

@@ -81,7 +81,9 @@ Outcome HandleTransport::call(Request request, CallTrace* trace) {
   if (!usable()) return {kRingGone, std::move(request)};
   RingChannel::McpRequest& message = head_of(request);
   auto claim = fill(request, message, trace);
-  return {take_answer(channel_.invoke(message, request.deadline), std::move(claim), trace), std::nullopt};
+  auto answered = channel_.invoke(message, request.deadline);
+  if (!claim) request.body = std::move(*message.mutable_body());
+  return answered_inline(take_answer(std::move(answered), std::move(claim), trace), std::move(request));
 }
 
 std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTrace* trace, Done done) {
@@ -93,10 +95,14 @@ std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTr
   RingChannel::McpRequest message = std::move(head_of(request));
   // Shared, since a std::function is copyable and a claim is not.
   auto claim = std::make_shared<std::optional<Claim>>(fill(request, message, trace));
-  return channel_.invoke_async(std::move(message), request.deadline,
-                               [this, trace, claim, done = std::move(done)](Result<RingChannel::McpResponse> response) {
-                                 done({take_answer(std::move(response), std::move(*claim), trace), std::nullopt});
-                               });
+  if (!*claim) request.body = message.body();
+  const SteadyTime deadline = request.deadline;
+  const auto kept = std::make_shared<Request>(std::move(request));
+  return channel_.invoke_async(
+      std::move(message), deadline,
+      [this, trace, claim, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
+        done(answered_inline(take_answer(std::move(response), std::move(*claim), trace), std::move(*kept)));
+      });
 }
 
 }  // namespace ringside

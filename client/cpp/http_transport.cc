@@ -10,6 +10,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/unix_socket.h"
 #include "client/cpp/transport.h"
 #include "http/client.h"
 #include "mcp/session.h"
@@ -17,6 +18,8 @@
 
 namespace ringside {
 namespace {
+
+constexpr int kAttempts = 8;
 
 constexpr std::string_view kAuthContext = "x-contextforge-auth-context";
 constexpr std::string_view kAuthExpires = "x-contextforge-auth-expires-ms";
@@ -155,15 +158,20 @@ class HttpTransport final : public Transport {
     message.method = request.method.empty() ? "POST" : request.method;
     message.url = url_of(request);
     message.deadline = request.deadline;
-    message.body = std::move(request.body);
+    message.body = request.body;
     const std::size_t bytes_out = message.body.size();
+    const auto kept = std::make_shared<Request>(std::move(request));
     return std::make_shared<HttpCall>(
-        gate_, fetch(std::move(message), [this, bytes_out, trace, done = std::move(done)](Result<Response> answer) {
+        gate_,
+        fetch(std::move(message), [this, bytes_out, trace, kept, done = std::move(done)](Result<Response> answer) {
           if (trace != nullptr) {
             *trace = CallTrace{.door = DoorChoice::kHttp, .inline_bytes_out = bytes_out};
             if (answer.ok()) trace->inline_bytes_in = answer->body.size();
           }
-          done({tidy(std::move(answer)), std::nullopt});
+          Outcome outcome{tidy(std::move(answer))};
+          if (!outcome.answer.ok() && outcome.answer.error().code == Code::kUnavailable)
+            outcome.lost = std::move(*kept);
+          done(std::move(outcome));
         }));
   }
 
@@ -232,8 +240,14 @@ class HttpTransport final : public Transport {
 
 Result<std::shared_ptr<Transport>> connect_http(const ClientOptions& options) {
   auto transport = std::make_shared<HttpTransport>(options);
-  RS_TRY_STATUS(transport->probe());
-  return std::shared_ptr<Transport>(std::move(transport));
+  for (int attempt = 1;; ++attempt) {
+    const Status there = transport->probe();
+    if (there.ok()) return std::shared_ptr<Transport>(std::move(transport));
+    // A connection that went to a worker which was dying says nothing of the door; there are other workers.
+    const bool again = attempt < kAttempts && there.error().code == Code::kUnavailable &&
+                       connect_to(options.runtime_dir + "/http.sock", SocketKind::kStream).ok();
+    if (!again) return there.error();
+  }
 }
 
 }  // namespace ringside

@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kMaxReply = 4096;
 // A worker that dies between accept and reply closes the connection; another may be ready.
-constexpr int kAttempts = 3;
+constexpr int kAttempts = 8;
 
 /// Refusals that say "not now" or "not here"; any other is about what we sent.
 constexpr std::array<std::string_view, 7> kNotNow = {"too_many_rings",   "too_many_handshakes", "draining",
@@ -91,7 +91,11 @@ Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
   const auto feature = static_cast<unsigned>(handles ? ring::v1::FEATURE_HANDLE : ring::v1::FEATURE_RING);
   for (int attempt = 1;; ++attempt) {
     auto attachment = attach_once(options, 1U << (feature - 1U), deadline);
-    if (attachment.ok() || attempt == kAttempts || attachment.error().message != kClosed.message) return attachment;
+    // A worker that died before it answered; there is another.
+    const bool again = !attachment.ok() && attempt < kAttempts &&
+                       (attachment.error().message == kClosed.message || attachment.error().os_error == EPIPE ||
+                        attachment.error().os_error == ECONNRESET);
+    if (!again) return attachment;
   }
 }
 

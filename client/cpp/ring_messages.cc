@@ -43,4 +43,10 @@ void start_trace(CallTrace* trace, DoorChoice door, const RingAttachment& attach
   trace->ring = attachment.ring;
 }
 
+Outcome answered_inline(Answer answer, Request request) {
+  Outcome outcome{std::move(answer)};
+  if (!outcome.answer.ok() && outcome.answer.error().code == Code::kUnavailable) outcome.lost = std::move(request);
+  return outcome;
+}
+
 }  // namespace ringside

@@ -6,6 +6,7 @@
 #include "client/cpp/client.h"
 #include "client/cpp/ring_attachment.h"
 #include "client/cpp/ring_channel.h"
+#include "client/cpp/transport.h"
 
 namespace ringside {
 
@@ -20,6 +21,8 @@ RingChannel::McpRequest& head_of(const Request& request);
 Answer read_answer(std::string_view header, std::string_view body);
 /// The answer of a call over the channel, with its body inline. A body that gRPC refuses is answered with 413.
 Answer inline_answer(Result<RingChannel::McpResponse> message, CallTrace* trace);
+/// The outcome of such a call: with kUnavailable the worker was lost with `request` under way.
+Outcome answered_inline(Answer answer, Request request);
 /// A trace that says by which door and ring, and no bytes yet. `trace` may be null.
 void start_trace(CallTrace* trace, DoorChoice door, const RingAttachment& attachment);
 

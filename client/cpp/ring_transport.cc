@@ -13,14 +13,15 @@ namespace ringside {
 /// A call under way; it may be kept longer than the transport.
 class RingTransport::AsyncCall final : public PendingCall {
  public:
-  AsyncCall(std::weak_ptr<RingCalls> calls, const shm::ClientEnd::Claim& claim, const Request& request,
-            CallTrace* call_trace, Done callback)
+  AsyncCall(std::weak_ptr<RingCalls> calls, const shm::ClientEnd::Claim& claim, Request message, CallTrace* call_trace,
+            Done callback)
       : trace(call_trace),
         done(std::move(callback)),
-        deadline(request.deadline),
-        calls_(std::move(calls)),
-        slot_(claim.slot()),
-        sequence_(claim.sequence()) {}
+        deadline(message.deadline),
+        slot(claim.slot()),
+        sequence(claim.sequence()),
+        request(std::move(message)),
+        calls_(std::move(calls)) {}
 
   void cancel() override {
     std::shared_ptr<PendingCall> fetch;
@@ -30,7 +31,7 @@ class RingTransport::AsyncCall final : public PendingCall {
       fetch = fetch_;
     }
     if (fetch) return fetch->cancel();
-    if (const auto calls = calls_.lock()) calls->cancel(slot_, sequence_);
+    if (const auto calls = calls_.lock()) calls->cancel(slot, sequence);
   }
 
   /// The answer is on its way over the channel.
@@ -47,11 +48,12 @@ class RingTransport::AsyncCall final : public PendingCall {
   CallTrace* const trace;
   const Done done;
   const SteadyTime deadline;
+  const std::uint32_t slot;
+  const std::uint64_t sequence;
+  Request request;  ///< for the case that the worker dies
 
  private:
   const std::weak_ptr<RingCalls> calls_;
-  const std::uint32_t slot_;
-  const std::uint64_t sequence_;
   std::mutex mutex_;
   bool cancelled_ = false;
   std::shared_ptr<PendingCall> fetch_;
@@ -98,11 +100,12 @@ Outcome RingTransport::call(Request request, CallTrace* trace) {
     if (claim.error().code == Code::kPeerLied) return {kRingLied, std::nullopt};
     return call_inline(std::move(request), trace);
   }
+  const std::uint32_t slot = claim->slot();
+  const std::uint64_t sequence = claim->sequence();
   bool published = false;
   auto taken = calls_->call(std::move(*claim), request.deadline, published);
-  if (!published && taken.error().code == Code::kUnavailable) return {taken.error(), std::move(request)};
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
-  if (!taken.ok()) return {taken.error(), std::nullopt};
+  if (!taken.ok()) return without_answer(taken.error(), std::move(request), slot, sequence);
   if (!taken->inline_answer) return {take_answer(*taken, trace), std::nullopt};
   return {take_fetched(channel_.fetch(ticket_of(*taken), request.deadline), trace), std::nullopt};
 }
@@ -119,18 +122,28 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
     done({kRingLied, std::nullopt});
     return nullptr;
   }
-  auto call = std::make_shared<AsyncCall>(calls_, *claim, request, trace, std::move(done));
   if (trace != nullptr) trace->ring_bytes_out = request.body.size();
-  const bool started = calls_->start(std::move(*claim), request.deadline,
+  auto call = std::make_shared<AsyncCall>(calls_, *claim, std::move(request), trace, std::move(done));
+  const bool started = calls_->start(std::move(*claim), call->deadline,
                                      [this, call](Result<RingCalls::Taken> taken) { finish(call, std::move(taken)); });
   if (started) return call;
   start_trace(trace, DoorChoice::kRing, attachment_);
-  call->done({kRingGone, std::move(request)});
+  call->done({kRingGone, std::move(call->request)});
   return nullptr;
 }
 
+/// How a published call ended without an answer. The worker's journal says whether it ever took the call.
+Outcome RingTransport::without_answer(const Error& error, Request request, std::uint32_t slot,
+                                      std::uint64_t sequence) const {
+  if (error.code != Code::kUnavailable) return {error};
+  if (!attachment_.end->was_taken(slot, sequence)) return {error, std::move(request)};
+  return {error, std::nullopt, std::move(request)};
+}
+
 void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Taken> taken) {
-  if (!taken.ok()) return call->done({taken.error(), std::nullopt});
+  if (!taken.ok()) {
+    return call->done(without_answer(taken.error(), std::move(call->request), call->slot, call->sequence));
+  }
   if (!taken->inline_answer) return call->done({take_answer(*taken, call->trace), std::nullopt});
   call->fetching(
       channel_.fetch_async(ticket_of(*taken), call->deadline, [this, call](Result<RingChannel::Fetched> fetched) {
@@ -142,16 +155,20 @@ Outcome RingTransport::call_inline(Request request, CallTrace* trace) {
   if (trace != nullptr) trace->inline_bytes_out = request.body.size();
   RingChannel::McpRequest& message = head_of(request);
   *message.mutable_body() = std::move(request.body);
-  return {inline_answer(channel_.invoke(message, request.deadline), trace), std::nullopt};
+  auto answered = channel_.invoke(message, request.deadline);
+  request.body = std::move(*message.mutable_body());
+  return answered_inline(inline_answer(std::move(answered), trace), std::move(request));
 }
 
 std::shared_ptr<PendingCall> RingTransport::call_inline_async(Request request, CallTrace* trace, Done done) {
   if (trace != nullptr) trace->inline_bytes_out = request.body.size();
   RingChannel::McpRequest message = std::move(head_of(request));
-  *message.mutable_body() = std::move(request.body);
-  return channel_.invoke_async(std::move(message), request.deadline,
-                               [trace, done = std::move(done)](Result<RingChannel::McpResponse> response) {
-                                 done({inline_answer(std::move(response), trace), std::nullopt});
+  message.set_body(request.body);
+  const SteadyTime deadline = request.deadline;
+  const auto kept = std::make_shared<Request>(std::move(request));
+  return channel_.invoke_async(std::move(message), deadline,
+                               [trace, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
+                                 done(answered_inline(inline_answer(std::move(response), trace), std::move(*kept)));
                                });
 }
 

@@ -29,6 +29,8 @@ class RingTransport final : public Transport {
   Result<shm::ClientEnd::Claim> claim(const Request& request);
   Outcome call_inline(Request request, CallTrace* trace);
   std::shared_ptr<PendingCall> call_inline_async(Request request, CallTrace* trace, Done done);
+  [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
+                                       std::uint64_t sequence) const;
   Answer take_answer(const RingCalls::Taken& taken, CallTrace* trace);
   Answer take_fetched(Result<RingChannel::Fetched> fetched, CallTrace* trace);
   [[nodiscard]] RingChannel::Ticket ticket_of(const RingCalls::Taken& taken) const;

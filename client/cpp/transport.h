@@ -17,7 +17,9 @@ struct Outcome {
   Answer answer;
   /// Only with kUnavailable, when nothing of the call has left this process: the request, handed back untouched, so
   /// that it may be sent through another transport.
-  std::optional<Request> unsent;
+  std::optional<Request> unsent = std::nullopt;
+  /// Only with kUnavailable, when the worker was lost with the call under way: the request, which may have run.
+  std::optional<Request> lost = std::nullopt;
 };
 
 /// One way into a worker (or several). Thread-safe. Its destructor answers what is under way with kCancelled and

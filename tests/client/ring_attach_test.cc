@@ -133,7 +133,7 @@ TEST(RingConnect, tries_again_when_the_worker_goes_away_meanwhile) {
     return nullptr;
   });
   EXPECT_EQ(code_of(door), Code::kUnavailable);
-  EXPECT_EQ(door.connections, 3);
+  EXPECT_EQ(door.connections, 8);
 }
 
 /// A worker's end whose writer is a test.

@@ -143,6 +143,42 @@ TEST(House, a_killed_workers_session_is_served_by_another_pid) {
   }
 }
 
+TEST(House, an_unsafe_call_whose_worker_died_is_answered_with_outcome_unknown_at_every_door) {
+  const House house({.workers = 1});
+  for (const DoorChoice door : kDoors) {
+    const auto client = house.client(door);
+    std::promise<Answer> answered;
+    client->call_async(
+        post(R"({"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"sleep","arguments":{"ms":60000}}})"),
+        {}, [&](Answer answer) { answered.set_value(std::move(answer)); });
+    ASSERT_TRUE(eventually([&] {
+      const auto now = house.status();
+      return now.workers_size() == 1 && now.workers(0).report().calls_under_way() == 1;
+    }));
+    house.kill_worker(house.worker_pids().front());
+    const Answer answer = answered.get_future().get();
+    ASSERT_TRUE(answer.ok()) << to_string(door) << ": " << answer.error().message;
+    EXPECT_EQ(answer->status, 502);
+    EXPECT_EQ(
+        answer->body,
+        R"({"jsonrpc":"2.0","id":"q","error":{"code":-32010,"message":"Outcome unknown","data":{"outcome":"unknown"}}})")
+        << to_string(door);
+  }
+}
+
+TEST(House, a_call_that_may_run_twice_does_not_fail_when_every_worker_dies) {
+  for (const DoorChoice door : kDoors) {
+    const House house;  // a fresh one for each door: deaths in a row would meet the supervisor's back-off
+    const auto client = house.client(door);
+    const std::string session = open_session(*client);
+    for (const pid_t worker : house.worker_pids()) ::kill(worker, SIGKILL);
+    const auto answer = client->call(post(R"({"jsonrpc":"2.0","id":1,"method":"ping"})", session));
+    ASSERT_TRUE(answer.ok()) << to_string(door) << ": " << answer.error().message;
+    EXPECT_EQ(answer->status, 200) << answer->body;
+    EXPECT_TRUE(eventually([&] { return house.all_ready(); }));
+  }
+}
+
 TEST(House, sockets_stay_the_same_files_while_workers_die) {
   const House house;
   const auto inodes = [&] {

@@ -166,14 +166,18 @@ TEST_F(HttpUpstreamTest, a_stream_that_never_ends_gives_its_connection_back_afte
     if (request.rpc_method != "echo") return false;
     to.begin_events();
     to.write(event(mcp::result_body(request.rpc_id, "{}")));
-    if (to.wait_gone()) ++let_go;
+    if (to.wait_gone()) {
+      ++let_go;
+      let_go.notify_all();
+    }
     return true;
   }));
   const auto upstream = upstream_of(peer, client_);
   std::vector<Asked> asked;
   for (std::uint64_t id = 1; id <= 20; ++id) asked.push_back(ask(*upstream, id, "echo"));
   for (auto& one : asked) EXPECT_TRUE(one.get().ok());
-  EXPECT_GE(let_go, 12);  // as many as had to make room for the others
+  // As many as had to make room for the others; their ends may be seen a little after the last answer.
+  for (int seen = let_go; seen < 12; seen = let_go) let_go.wait(seen);
 }
 
 TEST_F(HttpUpstreamTest, a_flood_after_the_answer_ends_the_stream) {
