@@ -52,6 +52,15 @@ class Store : public ::testing::Test {
   std::string path_ = folder_.file("sessions.db");
 };
 
+TEST_F(Store, workers_that_make_a_new_file_at_once_all_open_it) {
+  for (int round = 0; round < 20; ++round) {
+    path_ = folder_.file("new-" + std::to_string(round));
+    std::vector<std::thread> workers;
+    for (int i = 0; i < 4; ++i) workers.emplace_back([this] { EXPECT_TRUE(open_sqlite_store(path_).ok()); });
+    for (auto& worker : workers) worker.join();
+  }
+}
+
 TEST_F(Store, keeps_every_field_and_other_workers_see_it) {
   const auto one = open();
   const auto two = open();

@@ -3,9 +3,11 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -92,6 +94,7 @@ class SqliteStore final : public SessionStore {
   ~SqliteStore() override = default;
 
   Status open();
+  int switch_to_wal();
 
   Result<std::optional<mcp::SessionRecord>> find(const std::string& id, std::int64_t expired_before_ms) override;
   Result<bool> create(const mcp::SessionRecord& record, std::int64_t expired_before_ms) override;
@@ -207,6 +210,17 @@ Status SqliteStore::prepare_statements() {
   return {};
 }
 
+/// Two workers that switch a new file at once would wait for each other's lock, so SQLite refuses one of them at once,
+/// without its busy timeout: the wait is ours.
+int SqliteStore::switch_to_wal() {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kBusyTimeoutMs);
+  while (true) {
+    const int code = run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+    if ((code & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() > end) return code;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
 Status SqliteStore::open() {
   RS_TRY_STATUS(prepare_file());
   sqlite3* database = nullptr;
@@ -216,9 +230,7 @@ Status SqliteStore::open() {
   if (code != SQLITE_OK) return unusable(sqlite3_errstr(code));
   sqlite3_extended_result_codes(database, 1);
   sqlite3_busy_timeout(database, kBusyTimeoutMs);
-  if (run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;") != SQLITE_OK) {
-    return unusable(sqlite3_errmsg(database));
-  }
+  if (switch_to_wal() != SQLITE_OK) return unusable(sqlite3_errmsg(database));
   RS_TRY_STATUS(migrate());
   return prepare_statements();
 }
