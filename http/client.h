@@ -17,7 +17,7 @@ namespace ringside::http {
 
 struct ClientOptions {
   long max_connections_per_host = 8;  ///< requests beyond wait inside until one is free
-  std::size_t max_header_bytes = 64 * 1024;
+  std::size_t max_header_bytes = std::size_t{64} * 1024;
 };
 
 struct ClientRequest {

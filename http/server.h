@@ -17,8 +17,8 @@
 namespace ringside::http {
 
 struct ServerOptions {
-  std::size_t max_body_bytes = 64ULL << 20U;  ///< beyond: 413, and the connection closes
-  std::size_t max_header_bytes = 64 * 1024;   ///< beyond: 431
+  std::size_t max_body_bytes = 64ULL << 20U;              ///< beyond: 413, and the connection closes
+  std::size_t max_header_bytes = std::size_t{64} * 1024;  ///< beyond: 431
   std::chrono::milliseconds idle_timeout{
       75'000};  ///< between requests, and without progress while an answer is written
   std::chrono::milliseconds request_timeout{30'000};  ///< from a request's first byte to its last; beyond: 408

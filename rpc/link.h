@@ -14,7 +14,7 @@
 namespace ringside::rpc {
 
 /// The longest message on a link; larger things travel in memfds.
-inline constexpr std::size_t kMaxLinkMessage = 64 * 1024;
+inline constexpr std::size_t kMaxLinkMessage = std::size_t{64} * 1024;
 /// The number under which a worker finds its end of the link.
 inline constexpr int kWorkerLinkFd = 3;
 

@@ -22,7 +22,7 @@ std::string trimmed(const std::string& text) {
 /// By read(), which sets badbit where an iterator would throw (a folder opens like a file, and cannot be read).
 std::string read_all(std::istream& in) {
   std::string all;
-  std::array<char, 64 * 1024> part{};
+  std::array<char, std::size_t{64} * 1024> part{};
   do {
     in.read(part.data(), part.size());
     all.append(part.data(), static_cast<std::size_t>(in.gcount()));

@@ -31,12 +31,13 @@ std::string state_of(const control::Worker& worker) {
 }
 
 std::string duration_of(std::uint64_t ms) {
+  constexpr std::uint64_t kDay = 86'400;
   const std::uint64_t total = ms / 1000;
   const auto part = [](std::uint64_t count, const char* unit) { return std::to_string(count) + unit; };
   if (total < 60) return part(total, "s");
   if (total < 3600) return part(total / 60, "m") + part(total % 60, "s");
-  if (total < 24 * 3600) return part(total / 3600, "h") + part(total / 60 % 60, "m");
-  return part(total / (24 * 3600), "d") + part(total / 3600 % 24, "h");
+  if (total < kDay) return part(total / 3600, "h") + part(total / 60 % 60, "m");
+  return part(total / kDay, "d") + part(total / 3600 % 24, "h");
 }
 
 template <typename Texts>

@@ -109,7 +109,7 @@ class DoorClient::AsyncCall final : public PendingCall {
   }
 
   /// The transport has taken it.
-  void started(std::shared_ptr<PendingCall> inner) {
+  void started(const std::shared_ptr<PendingCall>& inner) {
     {
       const std::lock_guard lock(mutex_);
       if (finished_) return;
