@@ -107,7 +107,7 @@ Outcome RingTransport::call(Request request, CallTrace* trace) {
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
   if (!taken.ok()) return without_answer(taken.error(), std::move(request), slot, sequence);
   if (!taken->inline_answer) return {take_answer(*taken, trace), std::nullopt};
-  return {take_fetched(channel_.fetch(ticket_of(*taken), request.deadline), trace), std::nullopt};
+  return answered_inline(take_fetched(channel_.fetch(ticket_of(*taken), request.deadline), trace), std::move(request));
 }
 
 std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrace* trace, Done done) {
@@ -147,7 +147,7 @@ void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCa
   if (!taken->inline_answer) return call->done({take_answer(*taken, call->trace), std::nullopt});
   call->fetching(
       channel_.fetch_async(ticket_of(*taken), call->deadline, [this, call](Result<RingChannel::Fetched> fetched) {
-        call->done({take_fetched(std::move(fetched), call->trace), std::nullopt});
+        call->done(answered_inline(take_fetched(std::move(fetched), call->trace), std::move(call->request)));
       }));
 }
 

@@ -8,11 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -66,7 +68,13 @@ Process::Process(const ProcessOptions& options) {
   auto arguments = options.argv;
   auto argv = pointers(arguments);
   std::vector<std::string> variables;
-  for (char** each = environ; *each != nullptr; ++each) variables.emplace_back(*each);
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view inherited(*each);
+    const std::string name(inherited.substr(0, inherited.find('=') + 1));
+    const bool replaced = std::any_of(options.environment.begin(), options.environment.end(),
+                                      [&](const std::string& given) { return given.starts_with(name); });
+    if (!replaced) variables.emplace_back(inherited);
+  }
   variables.insert(variables.end(), options.environment.begin(), options.environment.end());
   auto envp = pointers(variables);
 

@@ -35,7 +35,7 @@ std::string read_file(const std::string& path);
 
 struct ProcessOptions {
   std::vector<std::string> argv;         ///< argv[0] is looked up on PATH when it has no slash
-  std::vector<std::string> environment;  ///< NAME=VALUE, added to ours
+  std::vector<std::string> environment;  ///< NAME=VALUE, added to ours; theirs count
   std::string input;                     ///< standard input; it ends after that
   std::string stdout_path = "/dev/null";
   std::string stderr_path = "/dev/null";

@@ -29,10 +29,10 @@ constexpr std::array kAdvice = {
     Advice{"wrong_descriptors", "send exactly one descriptor with the AttachRequest: the request segment"},
     Advice{"unsupported_version", "this worker speaks version 1; update the client"},
     Advice{"no_common_feature", "neither rings nor handles are open to both sides; look at RINGSIDE_DOORS"},
-    Advice{"too_many_rings", "close a ring, share one client among threads, or raise rings.max_rings"},
+    Advice{"too_many_rings", "close a ring, share one client among threads, or raise rings.perWorker"},
     Advice{"too_many_handshakes", "too many connections have not said what they want; try again"},
     Advice{"draining", "this worker is going away; connect again"},
-    Advice{"no_memory", "the machine has no memory for another ring; close one, or lower rings.segment_bytes"},
+    Advice{"no_memory", "the machine has no memory for another ring; close one, or lower rings.segmentBytes"},
     Advice{"no_descriptors", "the worker has no file descriptors left; raise its limit (LimitNOFILE)"},
     Advice{"handshake_timeout", "send the AttachRequest at once after connecting"},
 };
