@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "bench/floors.h"
 #include "bench/house.h"
 #include "bench/placement.h"
@@ -148,6 +149,7 @@ class DoorsBench {
   double measure(const std::string& name) {
     if (name == "mebibyte_echo_parked") return ring_vs_grpc(Work::kTransportEcho, Mode::kParked, 1 << 20, plain_);
     if (name == "ping_hot") return ring_vs_grpc(Work::kRuntime, Mode::kHot, 64, hot_);
+    RS_CHECK(name == "ping_default", "every mark of bench/marks.json has its measurement here");
     return ring_vs_grpc(Work::kRuntime, Mode::kDefault, 64, plain_);
   }
 
