@@ -173,7 +173,10 @@ Status Supervisor::spawn_worker(std::size_t index) {
   link::v1::ToWorker message;
   message.mutable_configure();
   const std::array<int, 2> descriptors{memfd.get(), epoch_.fd()};
-  return slot.process->send_now(message, descriptors);
+  const Status sent = slot.process->send_now(message, descriptors);
+  // A worker that has died already says why by its exit, which comes next.
+  if (!sent.ok() && sent.error().code == Code::kUnavailable) return {};
+  return sent;
 }
 
 void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& message) {

@@ -149,7 +149,7 @@ void DoorSet::adopt(const link::v1::Connection& about, UniqueFd connection) {
 void DoorSet::drain(Duration within) {
   const auto end = std::chrono::steady_clock::now() + within;
   std::vector<std::future<void>> drained;
-  const auto promise = [&drained] {
+  [[maybe_unused]] const auto promise = [&drained] {
     auto one = std::make_shared<std::promise<void>>();
     drained.push_back(one->get_future());
     return [one] { one->set_value(); };

@@ -54,15 +54,19 @@ bool can_be_carried(const Request& request) {
 }
 
 /// The request of a call that ended without an answer, if it may go out once more: it never went, or may run twice.
-std::optional<Request> to_send_again(Outcome& outcome) {
+/// `session_ended` becomes true when it is a DELETE that may have run.
+std::optional<Request> to_send_again(Outcome& outcome, bool& session_ended) {
   if (outcome.unsent) return std::move(outcome.unsent);
-  if (outcome.lost && is_safe_to_repeat(*outcome.lost)) return std::exchange(outcome.lost, std::nullopt);
-  return std::nullopt;
+  if (!outcome.lost || !is_safe_to_repeat(*outcome.lost)) return std::nullopt;
+  session_ended = session_ended || outcome.lost->method == "DELETE";
+  return std::exchange(outcome.lost, std::nullopt);
 }
 
-/// The answer of a call that is over. Only where running it again would do harm is "unknown" an answer.
-Answer final_answer(Outcome& outcome) {
+/// The answer of a call that is over. Only where running it again would do harm is "unknown" an answer. Where a DELETE
+/// was sent again, "no such session" is what the caller asked for.
+Answer final_answer(Outcome& outcome, bool session_ended) {
   if (outcome.lost && !is_safe_to_repeat(*outcome.lost)) return outcome_unknown(*outcome.lost);
+  if (session_ended && outcome.answer.ok() && outcome.answer->status == 404) return Response{.status = 204};
   return std::move(outcome.answer);
 }
 
@@ -137,6 +141,7 @@ class DoorClient::AsyncCall final : public PendingCall {
   CallTrace* const trace;
   std::optional<Lease> lease;
   int tries = 1;
+  bool session_ended = false;  ///< see to_send_again
 
  private:
   mutable std::mutex mutex_;
@@ -248,11 +253,12 @@ Answer DoorClient::call(Request request, const CallOptions& options) {
   if (auto refusal = refuse(request)) return std::move(*refusal);
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
+  bool session_ended = false;
   for (int tries = 1;; ++tries) {
     const Lease lease = RS_TRY(acquire(deadline));
     Outcome outcome = lease.transport().call(std::move(request), options.trace);
-    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
-    if (!again) return final_answer(outcome);
+    auto again = tries < kMostTries ? to_send_again(outcome, session_ended) : std::nullopt;
+    if (!again) return final_answer(outcome, session_ended);
     request = std::move(*again);
   }
 }
@@ -294,13 +300,13 @@ void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
 
 void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome) {
   const bool may_go_again = call->tries < kMostTries && !call->cancelled();
-  if (auto again = may_go_again ? to_send_again(outcome) : std::nullopt) {
+  if (auto again = may_go_again ? to_send_again(outcome, call->session_ended) : std::nullopt) {
     ++call->tries;
     call->request = std::move(*again);
     call->lease.reset();
     return send_later(call);
   }
-  outcome.answer = final_answer(outcome);
+  outcome.answer = final_answer(outcome, call->session_ended);
   if (sending_now == this) {
     const auto errand = [call, answer = outcome.answer](bool) { call->finish(answer); };
     if (errands_.post(errand)) return;

@@ -76,6 +76,16 @@ Answer HandleTransport::take_answer(Result<RingChannel::McpResponse> message, st
   return response;
 }
 
+/// How a call over the channel ended. NOT_FOUND says that the worker has let the ring go, and nothing of the call ran.
+Outcome HandleTransport::outcome_of(Result<RingChannel::McpResponse> message, std::optional<Claim> claim,
+                                    Request request, CallTrace* trace) {
+  if (!message.ok() && message.error().code == Code::kNotFound) {
+    gone_.store(true, std::memory_order_relaxed);
+    return {kRingGone, std::move(request)};
+  }
+  return answered_inline(take_answer(std::move(message), std::move(claim), trace), std::move(request));
+}
+
 Outcome HandleTransport::call(Request request, CallTrace* trace) {
   start_trace(trace, DoorChoice::kHandle, attachment_);
   if (!usable()) return {kRingGone, std::move(request)};
@@ -83,7 +93,7 @@ Outcome HandleTransport::call(Request request, CallTrace* trace) {
   auto claim = fill(request, message, trace);
   auto answered = channel_.invoke(message, request.deadline);
   if (!claim) request.body = std::move(*message.mutable_body());
-  return answered_inline(take_answer(std::move(answered), std::move(claim), trace), std::move(request));
+  return outcome_of(std::move(answered), std::move(claim), std::move(request), trace);
 }
 
 std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTrace* trace, Done done) {
@@ -101,7 +111,7 @@ std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTr
   return channel_.invoke_async(
       std::move(message), deadline,
       [this, trace, claim, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
-        done(answered_inline(take_answer(std::move(response), std::move(*claim), trace), std::move(*kept)));
+        done(outcome_of(std::move(response), std::move(*claim), std::move(*kept), trace));
       });
 }
 

@@ -29,6 +29,8 @@ class HandleTransport final : public Transport {
   /// Puts the request's body into the ring and its handle into `message`, or the body itself where there is no room.
   std::optional<Claim> fill(Request& request, RingChannel::McpRequest& message, CallTrace* trace);
   Answer take_answer(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, CallTrace* trace);
+  Outcome outcome_of(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, Request request,
+                     CallTrace* trace);
 
   // In the order in which they depend on one another.
   RingAttachment attachment_;

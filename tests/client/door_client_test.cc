@@ -28,8 +28,10 @@ struct World {
   std::atomic<int> calls{0};
   std::atomic<int> alive{0};  ///< transports
   std::atomic<bool> usable{true};
-  std::atomic<int> unsent{0};     ///< so many calls are handed back unsent
-  std::atomic<bool> lost{false};  ///< calls end with kUnavailable after they were sent
+  std::atomic<int> unsent{0};       ///< so many calls are handed back unsent
+  std::atomic<bool> lost{false};    ///< calls end with kUnavailable after they were sent
+  std::atomic<int> worker_dies{0};  ///< so many calls meet a worker that dies with them
+  std::atomic<int> status{200};     ///< of the answers
   std::atomic<bool> hang{false};
   std::atomic<std::promise<void>*> hold{nullptr};  ///< the next to connect waits for it
   std::promise<void> connecting;                   ///< and says so here
@@ -57,7 +59,10 @@ class FakeTransport final : public Transport {
       return nullptr;
     }
     ++world_.calls;
-    if (world_.lost) {
+    if (world_.worker_dies-- > 0) {
+      usable_ = false;
+      done({kGone, std::nullopt, std::move(request)});
+    } else if (world_.lost) {
       usable_ = false;
       done({kGone, std::nullopt});
     } else if (world_.hang) {
@@ -65,6 +70,7 @@ class FakeTransport final : public Transport {
       hanging_.push_back(std::move(done));
     } else {
       Response response;
+      response.status = world_.status;
       response.body = std::move(request.body);
       done({std::move(response), std::nullopt});
     }
@@ -197,6 +203,20 @@ TEST_F(AClient, never_repeats_a_call_that_may_have_run) {
   EXPECT_EQ(client->call(post("x"), {}).error().code, Code::kUnavailable);
   EXPECT_EQ(start(*client, post("x"))->answer.get().error().code, Code::kUnavailable);
   EXPECT_EQ(world_.calls, 2);
+}
+
+TEST_F(AClient, ends_a_session_once_though_its_worker_dies_of_it) {
+  const auto client = open(DoorChoice::kAuto).value();
+  Request end;
+  end.method = "DELETE";
+  world_.status = 404;
+  EXPECT_EQ(client->call(end, {})->status, 404) << "there was none";
+  world_.worker_dies = 1;
+  EXPECT_EQ(client->call(end, {})->status, 204) << "the first try may have ended it";
+  world_.worker_dies = 1;
+  EXPECT_EQ(start(*client, end)->answer.get()->status, 204);
+  world_.unsent = 1;
+  EXPECT_EQ(client->call(end, {})->status, 404) << "it never went, so it ended nothing";
 }
 
 TEST_F(AClient, answers_a_body_over_its_limit_with_413_unsent) {

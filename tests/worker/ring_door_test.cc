@@ -6,6 +6,8 @@
 #include <future>
 #include <memory>
 
+#include "client/cpp/handle_transport.h"
+#include "client/cpp/ring_attachment.h"
 #include "client/cpp/ring_channel.h"
 #include "client/cpp/transport.h"
 #include "tests/worker/raw_ring.h"
@@ -216,11 +218,25 @@ TEST(RingHandles, a_forged_handle_is_an_invalid_argument) {
   ASSERT_TRUE(good.ok()) << good.error().message;
   EXPECT_EQ(good->body_handle().length(), 1000U);
 
-  EXPECT_EQ(code_of(one.invoke(mine.ring() + 1, mine.generation(), 4, 77, 1000)), Code::kInvalid) << "no such ring";
+  EXPECT_EQ(code_of(one.invoke(mine.ring() + 1, mine.generation(), 4, 77, 1000)), Code::kNotFound) << "no such ring";
   EXPECT_EQ(code_of(one.invoke(other.reply().ring(), 1, 4, 77, 1000)), Code::kInvalid) << "not that ring's";
-  EXPECT_EQ(code_of(one.invoke(mine.ring(), mine.generation() + 1, 4, 77, 1000)), Code::kInvalid) << "generation";
+  EXPECT_EQ(code_of(one.invoke(mine.ring(), mine.generation() + 1, 4, 77, 1000)), Code::kNotFound) << "generation";
   EXPECT_EQ(code_of(one.invoke(mine.ring(), mine.generation(), 4, 78, 1000)), Code::kInvalid) << "stale";
   EXPECT_EQ(house.rings().stats().rings, 2U) << "none of these ends a ring";
+}
+
+TEST(RingHandles, a_call_that_meets_a_worker_without_its_ring_is_handed_back_unsent) {
+  const RingHouse house;
+  const RingHouse elsewhere;
+  auto ours = attach_ring(house.client_options(), true).value();
+  auto other = attach_ring(elsewhere.client_options(), true).value();
+  std::swap(ours.channel, other.channel);
+  const auto transport = HandleTransport::create(std::move(ours)).value();
+  const Outcome outcome = transport->call(echo_of("body"), nullptr);
+  EXPECT_EQ(outcome.answer.error().code, Code::kUnavailable);
+  ASSERT_TRUE(outcome.unsent.has_value());
+  EXPECT_EQ(outcome.unsent->body, "body");
+  EXPECT_FALSE(transport->usable());
 }
 
 TEST(RingHandles, a_handle_out_of_bounds_ends_the_ring) {
@@ -234,7 +250,7 @@ TEST(RingHandles, a_handle_out_of_bounds_ends_the_ring) {
   EXPECT_TRUE(closes(liar.ring.socket()));
   EXPECT_TRUE(becomes_true([&] { return house.refusals("bad_run") == 1; }));
   EXPECT_EQ(house.rings().stats().rings, 1U);
-  EXPECT_EQ(house.rings().handles().read({.ring = mine.ring(), .generation = 1}).error().code, Code::kInvalid);
+  EXPECT_EQ(house.rings().handles().read({.ring = mine.ring(), .generation = 1}).error().code, Code::kNotFound);
   EXPECT_FALSE(house.rings().handles().lend({.ring = mine.ring(), .generation = 1}, "late").ok());
 }
 

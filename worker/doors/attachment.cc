@@ -247,7 +247,7 @@ Result<std::string> Attachment::read(const shm::Handle& handle) {
     return Error{Code::kInvalid, 0, "handles were not agreed on when the ring was attached"};
   }
   const auto end = end_if_alive();
-  if (!end) return Error{Code::kUnavailable, 0, "the ring is no longer attached"};
+  if (!end) return Error{Code::kNotFound, 0, "the ring is no longer attached"};
   auto body = end->read(handle);
   if (!body.ok() && body.error().code == Code::kPeerLied) notify_();
   return body;
@@ -255,7 +255,7 @@ Result<std::string> Attachment::read(const shm::Handle& handle) {
 
 Result<shm::Handle> Attachment::lend(const shm::Handle& request, std::string_view body) {
   const auto end = end_if_alive();
-  if (!end) return Error{Code::kUnavailable, 0, "the ring is no longer attached"};
+  if (!end) return Error{Code::kNotFound, 0, "the ring is no longer attached"};
   auto handle = end->lend(request, body);
   if (!handle.ok() && handle.error().code == Code::kPeerLied) notify_();
   return handle;

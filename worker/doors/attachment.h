@@ -84,7 +84,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   using FetchDone = std::function<void(std::optional<KeptAnswer>)>;
   void fetch(std::uint32_t slot, std::uint64_t sequence, FetchDone done);
 
-  /// BodyHandles for this ring. kUnavailable after end().
+  /// BodyHandles for this ring. kNotFound after end().
   Result<std::string> read(const shm::Handle& handle);
   Result<shm::Handle> lend(const shm::Handle& request, std::string_view body);
 

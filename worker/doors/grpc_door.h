@@ -25,8 +25,8 @@ class BodyHandles {
  public:
   virtual ~BodyHandles() = default;
   /// A private copy of the body that a request's handle names, with mcp::kBodyPadding behind its end. A failure ends
-  /// the call with the gRPC code that rpc/errors.h has for it: INVALID_ARGUMENT for kInvalid (unknown, stale) and
-  /// kPeerLied (the implementation ends that ring).
+  /// the call with the gRPC code that rpc/errors.h has for it: NOT_FOUND for kNotFound (no such ring here, nothing
+  /// ran), INVALID_ARGUMENT for kInvalid (stale) and kPeerLied (the implementation ends that ring).
   virtual Result<std::string> read(const shm::Handle& handle) = 0;
   /// Lends the answer of the call whose request came as `request`. Any failure but kInvalid sends the body inline; with
   /// kInvalid the caller has given up.

@@ -39,14 +39,14 @@ Result<std::string> RingRegistry::read(const shm::Handle& handle) {
   const auto attachment = find(handle.ring);
   // Told from a lie inside a ring: whoever guesses at ids shall not end the ring of somebody else.
   if (!attachment || handle.generation != attachment->terms().generation) {
-    return Error{Code::kInvalid, 0, "a body handle names no ring that is attached here"};
+    return Error{Code::kNotFound, 0, "a body handle names no ring that is attached here"};
   }
   return attachment->read(handle);
 }
 
 Result<shm::Handle> RingRegistry::lend(const shm::Handle& request, std::string_view body) {
   const auto attachment = find(request.ring);
-  if (!attachment) return Error{Code::kUnavailable, 0, "the ring is no longer attached"};
+  if (!attachment) return Error{Code::kNotFound, 0, "the ring is no longer attached"};
   return attachment->lend(request, body);
 }
 
