@@ -27,6 +27,13 @@ std::optional<std::pair<std::string, std::string_view>> name_of(std::string_view
   return std::pair(std::move(*name), **value);
 }
 
+/// The annotations are hints of the upstream, which we trust as its operator does.
+bool is_repeatable(std::string_view raw) {
+  const auto annotations = member(raw, "annotations");
+  if (!annotations) return false;
+  return member(*annotations, "readOnlyHint") == "true" || member(*annotations, "idempotentHint") == "true";
+}
+
 /// Every tool that has a name, each once for its upstream, in order.
 std::vector<Tool> named_tools(const std::vector<UpstreamTools>& lists, std::vector<std::string>& dropped) {
   std::vector<Tool> tools;
@@ -84,7 +91,7 @@ ToolCatalog merge_tools(const std::vector<UpstreamTools>& lists) {
   resolve_collisions(lists, tools);
   catalog.tools_array = "[";
   for (Tool& tool : tools) {
-    if (!catalog.routes.emplace(tool.shown, ToolRoute{tool.upstream, tool.name}).second) {
+    if (!catalog.routes.emplace(tool.shown, ToolRoute{tool.upstream, tool.name, is_repeatable(tool.raw)}).second) {
       catalog.dropped.push_back(lists[tool.upstream].upstream + "/" + tool.name);
       continue;
     }

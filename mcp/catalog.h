@@ -20,6 +20,7 @@ struct UpstreamTools {
 struct ToolRoute {
   std::size_t upstream = 0;  ///< index into the list given to merge_tools
   std::string name;          ///< the upstream's own name of it
+  bool repeatable = false;   ///< its annotations say readOnlyHint or idempotentHint
 };
 
 /// The merged list, immutable once made.

@@ -48,8 +48,15 @@ struct Request {
   std::string auth_encoded;           ///< base64url JSON without padding; empty: none
   std::uint64_t auth_expires_ms = 0;  ///< milliseconds since 1970; 0: not stated
   bool affinity_forwarded = false;
+  bool retry = false;  ///< sent again: the worker that had it died, and may have run it
   SteadyTime deadline = SteadyTime::max();
 };
+
+/// Headers of http.sock for what the contract's McpRequest states in fields of its own.
+inline constexpr std::string_view kAuthContextHeader = "x-contextforge-auth-context";
+inline constexpr std::string_view kAuthExpiresHeader = "x-contextforge-auth-expires-ms";
+inline constexpr std::string_view kServerIdHeader = "x-contextforge-server-id";
+inline constexpr std::string_view kRetryHeader = "x-ringside-retry";
 
 /// One answer: an HTTP status, headers and a body.
 struct Response {

@@ -43,6 +43,7 @@ mcp::Request to_request(contract::McpRequest&& message, std::string_view default
     request.auth_encoded = std::move(*message.mutable_auth_context()->mutable_encoded());
   }
   request.affinity_forwarded = message.affinity_forwarded();
+  request.retry = message.retry();
   return request;
 }
 
@@ -58,6 +59,7 @@ void fill_head(const mcp::Request& request, contract::McpRequest& message) {
     message.mutable_auth_context()->set_expires_at_epoch_ms(request.auth_expires_ms);
   }
   message.set_affinity_forwarded(request.affinity_forwarded);
+  message.set_retry(request.retry);
 }
 
 mcp::Response to_response(contract::McpResponse&& message) {

@@ -121,6 +121,11 @@ mcp::Response backend_down(std::string_view raw_id, std::string_view safe_messag
   return json_response(502, mcp::error_body(raw_id, mcp::kBackendDownCode, safe_message, data));
 }
 
+mcp::Response outcome_unknown(std::string_view raw_id) {
+  return json_response(
+      502, mcp::error_body(raw_id, mcp::kOutcomeUnknownCode, "Outcome unknown", R"({"outcome":"unknown"})"));
+}
+
 mcp::Response jsonrpc_error(int status, std::string_view raw_id, int code, std::string_view message) {
   return json_response(status, mcp::error_body(raw_id, code, message));
 }

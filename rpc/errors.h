@@ -20,6 +20,9 @@ enum class Origin { kModule, kCore, kPlugin, kUpstream };
 
 /// 502 with -32000, the request's raw id, a message that is safe for clients, and data.origin.
 [[nodiscard]] mcp::Response backend_down(std::string_view raw_id, std::string_view safe_message, Origin origin);
+/// 502 with -32010 "Outcome unknown", the request's raw id and data.outcome: a worker died while it had the call, which
+/// is not safe to repeat. The caller decides whether to ask again.
+[[nodiscard]] mcp::Response outcome_unknown(std::string_view raw_id);
 /// A JSON-RPC error under the given HTTP status.
 [[nodiscard]] mcp::Response jsonrpc_error(int status, std::string_view raw_id, int code, std::string_view message);
 /// `{"detail": DETAIL}` under the given HTTP status.

@@ -53,21 +53,25 @@ bool can_be_carried(const Request& request) {
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
 }
 
-/// The request of a call that ended without an answer, if it may go out once more: it never went, or may run twice.
-/// `session_ended` becomes true when it is a DELETE that may have run.
-std::optional<Request> to_send_again(Outcome& outcome, bool& session_ended) {
+/// The request of a call that ended without an answer: untouched if it never went, marked if it may have run. The
+/// worker that gets it then runs it again, or answers that nobody knows.
+std::optional<Request> to_send_again(Outcome& outcome) {
   if (outcome.unsent) return std::move(outcome.unsent);
-  if (!outcome.lost || !is_safe_to_repeat(*outcome.lost)) return std::nullopt;
-  session_ended = session_ended || outcome.lost->method == "DELETE";
+  if (!outcome.lost) return std::nullopt;
+  outcome.lost->retry = true;
   return std::exchange(outcome.lost, std::nullopt);
 }
 
-/// The answer of a call that is over. Only where running it again would do harm is "unknown" an answer. Where a DELETE
-/// was sent again, "no such session" is what the caller asked for.
-Answer final_answer(Outcome& outcome, bool session_ended) {
-  if (outcome.lost && !is_safe_to_repeat(*outcome.lost)) return outcome_unknown(*outcome.lost);
-  if (session_ended && outcome.answer.ok() && outcome.answer->status == 404) return Response{.status = 204};
+/// The answer of a call that is over.
+Answer final_answer(Outcome& outcome) {
+  if (outcome.lost) return given_up(*outcome.lost, outcome.answer.error());
   return std::move(outcome.answer);
+}
+
+/// The answer of a call that finds no worker.
+Answer without_worker(const Request& request, Error failure) {
+  if (request.retry) return given_up(request, failure);
+  return failure;
 }
 
 }  // namespace
@@ -141,7 +145,6 @@ class DoorClient::AsyncCall final : public PendingCall {
   CallTrace* const trace;
   std::optional<Lease> lease;
   int tries = 1;
-  bool session_ended = false;  ///< see to_send_again
 
  private:
   mutable std::mutex mutex_;
@@ -253,12 +256,12 @@ Answer DoorClient::call(Request request, const CallOptions& options) {
   if (auto refusal = refuse(request)) return std::move(*refusal);
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
-  bool session_ended = false;
   for (int tries = 1;; ++tries) {
-    const Lease lease = RS_TRY(acquire(deadline));
-    Outcome outcome = lease.transport().call(std::move(request), options.trace);
-    auto again = tries < kMostTries ? to_send_again(outcome, session_ended) : std::nullopt;
-    if (!again) return final_answer(outcome, session_ended);
+    const auto lease = acquire(deadline);
+    if (!lease.ok()) return without_worker(request, lease.error());
+    Outcome outcome = lease->transport().call(std::move(request), options.trace);
+    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
+    if (!again) return final_answer(outcome);
     request = std::move(*again);
   }
 }
@@ -292,7 +295,7 @@ void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
   const auto errand = [this, call](bool stopped) {
     if (stopped || call->cancelled()) return call->finish(kGaveUp);
     auto lease = acquire(call->request.deadline);
-    if (!lease.ok()) return call->finish(lease.error());
+    if (!lease.ok()) return call->finish(without_worker(call->request, lease.error()));
     send(call, std::move(lease).value());
   };
   if (!errands_.post(errand)) call->finish(kGaveUp);
@@ -300,13 +303,13 @@ void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
 
 void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome) {
   const bool may_go_again = call->tries < kMostTries && !call->cancelled();
-  if (auto again = may_go_again ? to_send_again(outcome, call->session_ended) : std::nullopt) {
+  if (auto again = may_go_again ? to_send_again(outcome) : std::nullopt) {
     ++call->tries;
     call->request = std::move(*again);
     call->lease.reset();
     return send_later(call);
   }
-  outcome.answer = final_answer(outcome, call->session_ended);
+  outcome.answer = final_answer(outcome);
   if (sending_now == this) {
     const auto errand = [call, answer = outcome.answer](bool) { call->finish(answer); };
     if (errands_.post(errand)) return;

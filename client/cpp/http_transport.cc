@@ -21,18 +21,27 @@ namespace {
 
 constexpr int kAttempts = 8;
 
-constexpr std::string_view kAuthContext = "x-contextforge-auth-context";
-constexpr std::string_view kAuthExpires = "x-contextforge-auth-expires-ms";
-constexpr std::string_view kServerId = "x-contextforge-server-id";
 constexpr long kMostConnections = 16;
 
 /// What frames a message or belongs to one connection, and what only a Request's own fields may state: a gateway that
 /// passes the headers of its clients on must not pass an identity on with them.
 bool is_reserved(std::string_view name) {
-  constexpr std::array<std::string_view, 15> kReserved = {
-      "connection",        "content-length",   "date",       "expect",     "host",
-      "keep-alive",        "proxy-connection", "server",     "te",         "trailer",
-      "transfer-encoding", "upgrade",          kAuthContext, kAuthExpires, kServerId};
+  constexpr std::array<std::string_view, 16> kReserved = {"connection",
+                                                          "content-length",
+                                                          "date",
+                                                          "expect",
+                                                          "host",
+                                                          "keep-alive",
+                                                          "proxy-connection",
+                                                          "server",
+                                                          "te",
+                                                          "trailer",
+                                                          "transfer-encoding",
+                                                          "upgrade",
+                                                          mcp::kAuthContextHeader,
+                                                          mcp::kAuthExpiresHeader,
+                                                          mcp::kServerIdHeader,
+                                                          mcp::kRetryHeader};
   return std::find(kReserved.begin(), kReserved.end(), name) != kReserved.end();
 }
 
@@ -78,9 +87,10 @@ mcp::Headers headers_of(const Request& request) {
     if (!is_reserved(name)) headers.set(name, value);
   }
   if (!request.session_id.empty()) headers.set("mcp-session-id", request.session_id);
-  if (!request.server_id.empty()) headers.set(kServerId, request.server_id);
-  if (!request.auth_encoded.empty()) headers.set(kAuthContext, request.auth_encoded);
-  if (request.auth_expires_ms != 0) headers.set(kAuthExpires, std::to_string(request.auth_expires_ms));
+  if (!request.server_id.empty()) headers.set(mcp::kServerIdHeader, request.server_id);
+  if (!request.auth_encoded.empty()) headers.set(mcp::kAuthContextHeader, request.auth_encoded);
+  if (request.auth_expires_ms != 0) headers.set(mcp::kAuthExpiresHeader, std::to_string(request.auth_expires_ms));
+  if (request.retry) headers.set(mcp::kRetryHeader, "1");
   return headers;
 }
 

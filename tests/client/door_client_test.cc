@@ -31,7 +31,6 @@ struct World {
   std::atomic<int> unsent{0};       ///< so many calls are handed back unsent
   std::atomic<bool> lost{false};    ///< calls end with kUnavailable after they were sent
   std::atomic<int> worker_dies{0};  ///< so many calls meet a worker that dies with them
-  std::atomic<int> status{200};     ///< of the answers
   std::atomic<bool> hang{false};
   std::atomic<std::promise<void>*> hold{nullptr};  ///< the next to connect waits for it
   std::promise<void> connecting;                   ///< and says so here
@@ -70,7 +69,7 @@ class FakeTransport final : public Transport {
       hanging_.push_back(std::move(done));
     } else {
       Response response;
-      response.status = world_.status;
+      response.headers.set("retry", request.retry ? "yes" : "no");
       response.body = std::move(request.body);
       done({std::move(response), std::nullopt});
     }
@@ -205,18 +204,31 @@ TEST_F(AClient, never_repeats_a_call_that_may_have_run) {
   EXPECT_EQ(world_.calls, 2);
 }
 
-TEST_F(AClient, ends_a_session_once_though_its_worker_dies_of_it) {
+TEST_F(AClient, marks_a_call_that_may_have_run_when_it_sends_it_again) {
   const auto client = open(DoorChoice::kAuto).value();
-  Request end;
-  end.method = "DELETE";
-  world_.status = 404;
-  EXPECT_EQ(client->call(end, {})->status, 404) << "there was none";
-  world_.worker_dies = 1;
-  EXPECT_EQ(client->call(end, {})->status, 204) << "the first try may have ended it";
-  world_.worker_dies = 1;
-  EXPECT_EQ(start(*client, end)->answer.get()->status, 204);
   world_.unsent = 1;
-  EXPECT_EQ(client->call(end, {})->status, 404) << "it never went, so it ended nothing";
+  EXPECT_EQ(client->call(post("x"), {})->headers.get("retry"), "no") << "it never went";
+  world_.worker_dies = 1;
+  EXPECT_EQ(client->call(post("x"), {})->headers.get("retry"), "yes");
+  world_.worker_dies = 1;
+  EXPECT_EQ(start(*client, post("x"))->answer.get()->headers.get("retry"), "yes");
+}
+
+TEST_F(AClient, says_that_the_outcome_is_unknown_only_where_asking_again_could_do_harm) {
+  const auto client = open(DoorChoice::kAuto).value();
+  const std::string unsafe = R"({"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"x"}})";
+  world_.worker_dies = 4;
+  EXPECT_EQ(client->call(post(unsafe), {})->status, 502);
+  world_.worker_dies = 4;
+  EXPECT_EQ(start(*client, post(unsafe))->answer.get()->status, 502);
+  world_.worker_dies = 4;
+  EXPECT_EQ(client->call(post(R"({"jsonrpc":"2.0","id":7,"method":"ping"})"), {}).error().code, Code::kUnavailable);
+  // No worker comes at all.
+  world_.worker_dies = 1;
+  close_all();
+  const auto answer = client->call(post(unsafe), {});
+  EXPECT_NE(answer->body.find("-32010"), std::string::npos);
+  EXPECT_NE(answer->body.find(R"("id":7)"), std::string::npos);
 }
 
 TEST_F(AClient, answers_a_body_over_its_limit_with_413_unsent) {

@@ -74,6 +74,21 @@ TEST(Runtime, a_notification_is_taken_without_a_body) {
   }
 }
 
+TEST(Runtime, what_may_have_run_is_repeated_only_where_that_is_safe) {
+  Bench bench;
+  const auto retried = [&](const std::string& method, std::string_view body, std::string session = {}) {
+    mcp::Request request = post(body, std::move(session));
+    request.method = method;
+    request.retry = true;
+    return bench.serve(std::move(request))->response();
+  };
+  EXPECT_EQ(retried("POST", R"({"jsonrpc":"2.0","id":1,"method":"ping"})").status, 200);
+  EXPECT_EQ(retried("POST", kList).status, 200);
+  EXPECT_EQ(retried("POST", R"({"jsonrpc":"2.0","method":"notifications/initialized"})").status, 202);
+  EXPECT_THAT(retried("POST", R"({"jsonrpc":"2.0","id":1,"method":"who/knows"})").body, HasSubstr("-32010"));
+  EXPECT_EQ(retried("DELETE", "", "ended").status, 204) << "the first try has ended it";
+}
+
 TEST(Runtime, a_method_that_is_not_served_is_named) {
   Bench bench;
   for (const std::string method : {"resources/list", "prompts/get", "x"}) {

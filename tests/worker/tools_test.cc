@@ -345,5 +345,28 @@ TEST(Tools, what_is_under_way_when_the_runtime_ends_is_answered) {
   EXPECT_EQ(waiting->response().status, 502);
 }
 
+TEST(Tools, a_call_that_may_have_run_is_repeated_only_if_its_tool_allows_that) {
+  Bench bench;
+  const auto upstream = bench.upstream("up", {});
+  upstream->tools = {R"(reads","annotations":{"readOnlyHint":true},"x":")",
+                     R"(same","annotations":{"idempotentHint":true},"x":")",
+                     R"(writes","annotations":{"readOnlyHint":false},"x":")", "silent"};
+  const auto retried = [&](const std::string& tool) {
+    mcp::Request request = post(tool_call(tool));
+    request.retry = true;
+    return bench.serve(std::move(request))->response();
+  };
+  EXPECT_EQ(retried("reads").status, 200);
+  EXPECT_EQ(retried("same").status, 200);
+  const std::size_t seen = upstream->seen.size();
+  for (const std::string tool : {"writes", "silent"}) {
+    const auto response = retried(tool);
+    EXPECT_EQ(response.status, 502) << tool;
+    EXPECT_THAT(response.body, HasSubstr(R"("code":-32010,"message":"Outcome unknown","data":{"outcome":"unknown"})"));
+  }
+  EXPECT_EQ(upstream->seen.size(), seen) << "nobody was asked";
+  EXPECT_EQ(bench.ask(tool_call("writes")).status, 200) << "without the mark it is a call like any other";
+}
+
 }  // namespace
 }  // namespace ringside::test

@@ -12,13 +12,6 @@
 namespace ringside::worker {
 namespace {
 
-// What the contract's McpRequest states in fields of its own has a header here. That is fit for http.sock, whose peers
-// the supervisor has checked: they are the gateway. On an edge that strangers reach, these headers must not be
-// believed.
-constexpr std::string_view kAuthContext = "x-contextforge-auth-context";
-constexpr std::string_view kAuthExpires = "x-contextforge-auth-expires-ms";
-constexpr std::string_view kServerId = "x-contextforge-server-id";
-
 /// One request. The responder is told nothing of a client that goes away: in MCP a disconnection is not a cancellation
 /// (2025-11-25, basic/transports, "Sending Messages to the Server"), so the call runs on and its answer is dropped.
 class HttpCall final : public Call {
@@ -32,11 +25,14 @@ class HttpCall final : public Call {
   const std::shared_ptr<http::Responder> responder_;
 };
 
-/// False when a header says what its field could not hold.
+/// What the contract's McpRequest states in fields of its own has a header here. That is fit for http.sock, whose peers
+/// the supervisor has checked: they are the gateway. On an edge that strangers reach, these headers must not be
+/// believed. False when a header says what its field could not hold.
 bool read_fields(mcp::Request& request) {
-  request.auth_encoded = request.headers.get(kAuthContext);
-  request.server_id = request.headers.get(kServerId);
-  const std::string_view expires = request.headers.get(kAuthExpires);
+  request.auth_encoded = request.headers.get(mcp::kAuthContextHeader);
+  request.server_id = request.headers.get(mcp::kServerIdHeader);
+  request.retry = request.headers.get(mcp::kRetryHeader) == "1";
+  const std::string_view expires = request.headers.get(mcp::kAuthExpiresHeader);
   if (expires.empty()) return true;
   const char* const end = expires.data() + expires.size();
   const auto [stop, error] = std::from_chars(expires.data(), end, request.auth_expires_ms);

@@ -121,6 +121,9 @@ void Forward::route(const Job& job, const CatalogSnapshot& catalog) {
 }
 
 void Forward::send(const Job& job, const mcp::ToolRoute& route) {
+  if (job.call->request().retry && !route.repeatable) {
+    return ledger_->answer(job.call, rpc::outcome_unknown(job.raw_id));
+  }
   if (job.call->cancelled()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kCancelled));
   const std::uint64_t id = backends_->next_id();
   const std::string raw_id(job.raw_id);  // its bytes leave with the body

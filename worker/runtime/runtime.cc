@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "mcp/envelope.h"
+#include "mcp/repeat.h"
 #include "mcp/session.h"
 #include "rpc/errors.h"
 #include "worker/runtime/backends.h"
@@ -162,6 +163,8 @@ void Runtime::State::serve_delete(const std::shared_ptr<Call>& call, const mcp::
   if (id.empty()) return answer(call, refuse_method(false));
   SessionOutcome outcome = sessions.enter(id, request.server_id, caller, now_ms);
   if (outcome == SessionOutcome::kAdmitted) outcome = sessions.erase(id);
+  // The first try has ended it.
+  if (outcome == SessionOutcome::kUnknown && request.retry) return answer(call, empty_response(204));
   if (auto refusal = refuse_session(outcome)) return answer(call, std::move(*refusal));
   // Every worker must know before the client does: its next call may go to any of them.
   invalidate([kept = ledger, call] { kept->answer(call, empty_response(204)); });
@@ -191,6 +194,9 @@ void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Ca
 void Runtime::State::dispatch(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope,
                               const mcp::EnvelopeReader& reader) {
   if (envelope.kind == mcp::Envelope::Kind::kNotification) return answer(call, empty_response(202));
+  if (call->request().retry && mcp::repeat_of(envelope) == mcp::Repeat::kNever) {
+    return answer(call, rpc::outcome_unknown(envelope.id));
+  }
   // An answer to a question of ours; but we ask none.
   if (envelope.kind == mcp::Envelope::Kind::kResponse) return answer(call, invalid_request());
   if (envelope.method == "ping") return answer(call, result_response(envelope.id, "{}"));
