@@ -224,6 +224,7 @@ TEST_F(AClient, says_that_the_outcome_is_unknown_only_where_asking_again_could_d
   world_.worker_dies = 4;
   EXPECT_EQ(client->call(post(R"({"jsonrpc":"2.0","id":7,"method":"ping"})"), {}).error().code, Code::kUnavailable);
   // No worker comes at all.
+  EXPECT_TRUE(client->call(post("{}"), {}).ok());
   world_.worker_dies = 1;
   close_all();
   const auto answer = client->call(post(unsafe), {});
