@@ -58,8 +58,8 @@ void Loan::give_back() {
 Loan ClientEnd::State::loan(Release run, std::uint32_t header_bytes, std::uint64_t body_bytes) {
   Loan loan;
   if (run.count == 0) return loan;
-  const auto* const bytes = reinterpret_cast<const char*>(their_pool + block_offset(run.first));
-  loan.owner_ = shared_from_this();
+  const auto* const bytes = reinterpret_cast<const char*>(worker->pool + block_offset(run.first));
+  loan.owner_ = worker;
   loan.first_ = run.first;
   loan.count_ = run.count;
   loan.header_ = {bytes, header_bytes};
@@ -72,6 +72,7 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   const std::lock_guard lock(state.mutex);
   RS_CHECK(state.theirs != nullptr, "join() comes before poll()");
   if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
+  if (state.detached) return std::optional<Taken>();
   if (state.completion_head == state.completion_tail_seen) {
     // Acquire: pairs with the release of completion_tail in WorkerEnd::complete; the entry and its run are whole.
     state.completion_tail_seen = state.theirs->completion_tail.value.load(std::memory_order_acquire);
@@ -84,7 +85,7 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   if (use.use != State::Use::kPublished || use.sequence != entry.sequence) return state.lied("bad_sequence");
   const bool inline_answer = entry.flags == (kCompletionFinal | kCompletionInline);
   if (entry.flags != kCompletionFinal && !inline_answer) return state.lied("bad_flags");
-  if (!run_holds(entry.header_bytes, entry.body_bytes, entry.first, entry.count, state.their_blocks) ||
+  if (!run_holds(entry.header_bytes, entry.body_bytes, entry.first, entry.count, state.worker->blocks) ||
       (inline_answer && entry.count != 0)) {
     return state.lied("bad_run");
   }
@@ -115,9 +116,9 @@ Result<Loan> ClientEnd::borrow(const Handle& handle, const Claim& claim) {
   if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
   State::SlotUse& use = state.slots[claim.slot_];
   RS_CHECK(use.use == State::Use::kLent && !use.borrowed, "a lent claim is answered once");
-  if (handle.ring != state.terms.ring || handle.generation != state.terms.generation || handle.slot != claim.slot_ ||
-      handle.sequence != claim.sequence_ ||
-      !run_holds(0, handle.length, handle.first_block, handle.block_count, state.their_blocks)) {
+  if (handle.ring != state.worker->terms.ring || handle.generation != state.worker->terms.generation ||
+      handle.slot != claim.slot_ || handle.sequence != claim.sequence_ ||
+      !run_holds(0, handle.length, handle.first_block, handle.block_count, state.worker->blocks)) {
     return state.lied("bad_handle");
   }
   use.borrowed = true;

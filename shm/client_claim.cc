@@ -28,18 +28,18 @@ ClientEnd::Claim::~Claim() { drop(); }
 void ClientEnd::Claim::drop() {
   if (end_ == nullptr) return;
   State& state = *std::exchange(end_, nullptr)->state_;
-  bool ring = false;
+  State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);
     State::SlotUse& slot = state.slots[slot_];
     state.free_blocks(slot);
-    if (slot.use == State::Use::kLent && !slot.borrowed) {
-      ring = state.abandon_slot(slot_);
+    if (slot.use == State::Use::kLent && !slot.borrowed && !state.is_forgotten(slot)) {
+      bell = state.abandon_slot(slot_);
     } else {
       state.free_slot(slot_);
     }
   }
-  if (ring) state.ring_doorbell();
+  state.ring(bell);
 }
 
 Result<ClientEnd::Claim> ClientEnd::claim(std::size_t header_bytes, std::size_t body_bytes) {
@@ -80,39 +80,47 @@ Result<ClientEnd::Claim> ClientEnd::claim(std::size_t header_bytes, std::size_t 
 void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
   State& state = *state_;
   RS_CHECK(claim.end_ == this, "a claim is published where it was made");
-  bool ring = false;
+  State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);
     State::SlotUse& slot = state.slots[claim.slot_];
     RS_CHECK(slot.use == State::Use::kClaimed, "a claim that was lent is not published too");
     slot.use = State::Use::kPublished;
     state.write_slot(claim, 0, deadline);
-    ring = state.submit(claim.slot_);
+    if (!state.detached) bell = state.submit(claim.slot_);  // else join() does
   }
   claim.end_ = nullptr;
-  if (ring) state.ring_doorbell();
+  state.ring(bell);
 }
 
 bool ClientEnd::was_taken(std::uint32_t slot, std::uint64_t sequence) const {
   RS_CHECK(slot < kSlots, "a slot that was claimed here");
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  const State::SlotUse& use = state.slots[slot];
+  if (use.sequence == sequence && use.retry) return true;
   // Acquire: pairs with the release store of `taken` in WorkerEnd::take.
-  return state_->theirs->taken[slot].load(std::memory_order_acquire) == sequence;
+  return state.theirs->taken[slot].load(std::memory_order_acquire) == sequence;
 }
 
 void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
   State& state = *state_;
-  bool ring = false;
+  State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);
     RS_CHECK(slot < kSlots, "a slot that was claimed here");
     State::SlotUse& use = state.slots[slot];
     if (use.use != State::Use::kPublished || use.sequence != sequence || use.cancel_sent) return;
+    if (state.detached) {  // no worker knows of it
+      state.free_blocks(use);
+      return state.free_slot(slot);
+    }
     use.cancel_sent = true;
     state.ours->slots[slot].flags.store(kSlotCancel, std::memory_order_relaxed);  // ordered by submission_tail
-    ring = state.submit(slot);
+    bell = state.submit(slot);
     use.cancel_position = state.submission_tail;
   }
-  if (ring) state.ring_doorbell();
+  state.ring(bell);
 }
 
 Handle ClientEnd::lend(Claim& claim) {
@@ -122,9 +130,10 @@ Handle ClientEnd::lend(Claim& claim) {
   State::SlotUse& slot = state.slots[claim.slot_];
   RS_CHECK(slot.use == State::Use::kClaimed, "a claim is lent once");
   slot.use = State::Use::kLent;
+  slot.attachment = state.attachment;
   state.write_slot(claim, kSlotHandle, SteadyTime::max());
-  return {.ring = state.terms.ring,
-          .generation = state.terms.generation,
+  return {.ring = state.worker->terms.ring,
+          .generation = state.worker->terms.generation,
           .slot = claim.slot_,
           .sequence = claim.sequence_,
           .length = claim.body_.size()};

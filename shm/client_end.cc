@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "shm/client_state.h"
 #include "shm/segment_header.h"
 
@@ -34,7 +37,6 @@ std::uint64_t ClientEnd::doorbells_rung() const { return state_->doorbells.load(
 
 Status ClientEnd::join(UniqueFd response_segment, UniqueFd doorbell, Terms terms) {
   State& state = *state_;
-  RS_CHECK(state.theirs == nullptr, "a client's end joins one worker");
   std::string_view reason;
   auto adopted = Segment::adopt(std::move(response_segment), reason);
   if (!reason.empty()) return Error{Code::kPeerLied, 0, reason};
@@ -43,13 +45,63 @@ Status ClientEnd::join(UniqueFd response_segment, UniqueFd doorbell, Terms terms
   if (reason.empty() && !is_doorbell(doorbell.get())) reason = "bad_doorbell";
   if (!reason.empty()) return Error{Code::kPeerLied, 0, reason};
 
-  state.response = std::move(adopted).value();
-  state.doorbell = std::move(doorbell);
-  state.terms = terms;
-  state.their_pool = state.response->data() + pool_offset(Side::kWorker);
-  state.their_blocks = blocks_in(Side::kWorker, state.response->size());
-  state.theirs = reinterpret_cast<const ResponseSegment*>(state.response->data());
+  State::Bell bell;
+  {
+    const std::lock_guard lock(state.mutex);
+    RS_CHECK(state.worker == nullptr || state.detached, "a client's end has one worker at a time");
+    state.worker =
+        std::make_shared<WorkerSide>(std::move(*adopted), std::move(doorbell), terms, state.weak_from_this());
+    state.theirs = state.worker->shared;
+    ++state.attachment;
+    state.detached = false;
+    // Its cursors start where ours stand; only what it alone counts starts anew.
+    state.completion_tail_seen = state.completion_head;
+    state.their_release_head = 0;
+    state.rang_for = 0;
+    bell = state.publish_again();
+  }
+  state.ring(bell);
   return {};
+}
+
+ClientEnd::State::Bell ClientEnd::State::publish_again() {
+  std::vector<std::uint32_t> published;
+  for (std::uint32_t index = 0; index < kSlots; ++index) {
+    if (slots[index].use == Use::kPublished) published.push_back(index);
+  }
+  std::sort(published.begin(), published.end(),
+            [this](std::uint32_t a, std::uint32_t b) { return slots[a].sequence < slots[b].sequence; });
+  Bell bell;
+  for (const std::uint32_t index : published) {
+    ours->slots[index].flags.store(slots[index].retry ? std::uint32_t{kSlotRetry} : 0, std::memory_order_relaxed);
+    if (auto first = submit(index)) bell = std::move(first);
+  }
+  return bell;
+}
+
+std::vector<ClientEnd::Published> ClientEnd::detach(int most_deaths) {
+  State& state = *state_;
+  std::vector<Published> given_up;
+  const std::lock_guard lock(state.mutex);
+  RS_CHECK(state.worker != nullptr && !state.detached, "only a worker that was joined can be gone");
+  RS_CHECK(!state.waiting.load(std::memory_order_seq_cst), "nobody waits for a worker that is gone");
+  state.detached = true;
+  for (const std::uint32_t index : std::exchange(state.held_slots, {})) state.free_slot(index);
+  for (std::uint32_t index = 0; index < kSlots; ++index) {
+    State::SlotUse& slot = state.slots[index];
+    if (slot.use != State::Use::kPublished) continue;
+    // Acquire: pairs with the release store of `taken` in WorkerEnd::take.
+    if (state.theirs->taken[index].load(std::memory_order_acquire) == slot.sequence) {
+      slot.retry = true;
+      ++slot.deaths;
+    }
+    const bool too_many = slot.deaths >= most_deaths;
+    if (too_many) given_up.push_back({index, slot.sequence});
+    if (!too_many && !slot.cancel_sent) continue;
+    state.free_blocks(slot);
+    state.free_slot(index);
+  }
+  return given_up;
 }
 
 }  // namespace ringside::shm

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -24,8 +25,8 @@ struct Terms {
 };
 
 /// An answer's bytes in the worker's segment, lent to this process. They go back to the worker when the loan goes away,
-/// on any thread, and may outlive the ClientEnd. Whoever parses them copies them first: the worker could still write
-/// there.
+/// on any thread. A loan may outlive its worker and the ClientEnd: it keeps the mapping. Whoever parses them copies
+/// them first: the worker could still write there.
 class Loan {
  public:
   Loan() = default;
@@ -53,9 +54,22 @@ class ClientEnd {
   ~ClientEnd();
 
   [[nodiscard]] int request_fd() const;
-  /// Maps the worker's segment; the ring is usable from now on. Once, before any other thread knows this end. kPeerLied
-  /// when the segment, its header or the doorbell are not as agreed; the message is the refusal's name.
+  /// Maps the worker's segment; the ring is usable from now on. Before any other thread knows this end, or after
+  /// detach(): then what is published and has no answer is published again, the oldest first, marked RETRY where a
+  /// worker had taken it. kPeerLied when the segment, its header or the doorbell are not as agreed; the message is the
+  /// refusal's name, and nothing has changed.
   Status join(UniqueFd response_segment, UniqueFd doorbell, Terms terms);
+
+  /// A published call, by its slot and sequence.
+  struct Published {
+    std::uint32_t slot = 0;
+    std::uint64_t sequence = 0;
+  };
+  /// The worker writes no more: its end of the attachment's socket has closed. After poll() has found the last answer,
+  /// while nobody is inside wait(), and nobody enters it before join(). Meanwhile calls may be claimed, published and
+  /// cancelled; loans stay good. Calls that `most_deaths` workers have taken and not answered are free at once and are
+  /// returned: they may be what the workers die of.
+  std::vector<Published> detach(int most_deaths);
 
   /// A slot and a run of blocks of our own pool, to be filled, then published or lent as a handle. Dropped unpublished,
   /// both are free again. Never outlives its ClientEnd.
@@ -87,7 +101,7 @@ class ClientEnd {
   /// Publishes a claimed call; rings the doorbell if the worker sleeps. Its blocks are free again when its FINAL
   /// completion has been taken.
   void publish(Claim&& claim, SteadyTime deadline);
-  /// Whether the worker ever took a published call: its journal. Meaningful once the worker has stopped writing.
+  /// Whether a worker ever took a published call: its journal. Meaningful once the worker has stopped writing.
   [[nodiscard]] bool was_taken(std::uint32_t slot, std::uint64_t sequence) const;
   /// Says that the caller of a published call gave up. Its FINAL completion still comes.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
@@ -124,6 +138,7 @@ class ClientEnd {
 
  private:
   struct State;
+  struct WorkerSide;
   explicit ClientEnd(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };

@@ -19,6 +19,25 @@ std::uint64_t deadline_ns(SteadyTime deadline) {
 
 }  // namespace
 
+ClientEnd::WorkerSide::WorkerSide(Segment mapped, UniqueFd bell, Terms agreed, std::weak_ptr<State> attached)
+    : segment(std::move(mapped)),
+      doorbell(std::move(bell)),
+      terms(agreed),
+      shared(reinterpret_cast<const ResponseSegment*>(segment.data())),
+      pool(segment.data() + pool_offset(Side::kWorker)),
+      blocks(blocks_in(Side::kWorker, segment.size())),
+      owner(std::move(attached)) {}
+
+void ClientEnd::WorkerSide::give_back(std::uint32_t first, std::uint32_t count) {
+  if (const auto state = owner.lock()) state->give_back(*this, first, count);
+}
+
+void ClientEnd::WorkerSide::ring() const {
+  const std::uint64_t one = 1;
+  // It fails only when the worker has filled the counter itself, and then it is its own loss.
+  (void)!::write(doorbell.get(), &one, sizeof one);
+}
+
 ClientEnd::State::State(Segment segment)
     : request(std::move(segment)),
       ours(reinterpret_cast<RequestSegment*>(request.data())),
@@ -44,7 +63,7 @@ void ClientEnd::State::write_slot(const Claim& claim, std::uint32_t flags, Stead
   slot.sequence.store(claim.sequence_, std::memory_order_release);
 }
 
-bool ClientEnd::State::submit(std::uint32_t slot) {
+ClientEnd::State::Bell ClientEnd::State::submit(std::uint32_t slot) {
   ours->submissions[submission_tail % kSubmissions] = slot;
   ++submission_tail;
   // Release: pairs with the acquire of submission_tail in WorkerEnd::take. Sequentially consistent: see must_ring.
@@ -52,19 +71,18 @@ bool ClientEnd::State::submit(std::uint32_t slot) {
   return must_ring();
 }
 
-bool ClientEnd::State::must_ring() {
+ClientEnd::State::Bell ClientEnd::State::must_ring() {
   // The worker stores `park`, then loads submission_tail (WorkerEnd::park); we stored submission_tail, now load `park`.
   // All four are sequentially consistent, so one of us sees the other.
   const std::uint32_t parked = theirs->park.value.load(std::memory_order_seq_cst);
-  if (parked % 2 == 0 || parked == rang_for) return false;
+  if (parked % 2 == 0 || parked == rang_for) return nullptr;
   rang_for = parked;
-  return true;
+  return worker;
 }
 
-void ClientEnd::State::ring_doorbell() {
-  const std::uint64_t one = 1;
-  // It fails only when the worker has filled the counter itself, and then it is its own loss.
-  (void)!::write(doorbell.get(), &one, sizeof one);
+void ClientEnd::State::ring(const Bell& bell) {
+  if (bell == nullptr) return;
+  bell->ring();
   doorbells.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -76,9 +94,10 @@ void ClientEnd::State::release(Release entry) {
   ours->release_tail.value.store(release_tail, std::memory_order_release);
 }
 
-void ClientEnd::State::give_back(std::uint32_t first, std::uint32_t count) {
+void ClientEnd::State::give_back(const WorkerSide& side, std::uint32_t first, std::uint32_t count) {
   const std::lock_guard lock(mutex);
-  release({first, count});
+  // A worker that is gone wants nothing back, and its successor never lent it.
+  if (worker.get() == &side && !detached) release({first, count});
 }
 
 void ClientEnd::State::free_blocks(SlotUse& slot) {
@@ -99,14 +118,14 @@ void ClientEnd::State::hold_slot(std::uint32_t index, Use use) {
   held_slots.push_back(index);
 }
 
-bool ClientEnd::State::abandon_slot(std::uint32_t index) {
+ClientEnd::State::Bell ClientEnd::State::abandon_slot(std::uint32_t index) {
   Slot& slot = ours->slots[index];
   slot.sequence.store(0, std::memory_order_relaxed);
   fence_release();  // as in free_slot
   slot.abandoned = slots[index].sequence;
   release({index, 0});
   hold_slot(index, Use::kAbandoned);
-  return held_slots.size() >= kManyHeld && must_ring();
+  return held_slots.size() >= kManyHeld ? must_ring() : nullptr;
 }
 
 bool ClientEnd::State::worker_has_passed(std::uint32_t submission) const {

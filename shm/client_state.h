@@ -19,8 +19,27 @@ struct Loan::Owner {
   virtual void give_back(std::uint32_t first, std::uint32_t count) = 0;
 };
 
-/// Both mappings and the bookkeeping of our side. Shared with the loans, which may outlive the ClientEnd.
-struct ClientEnd::State final : Loan::Owner, std::enable_shared_from_this<ClientEnd::State> {
+/// One worker as we see it: its mapping and its doorbell. Shared with the loans of its segment. Immutable.
+struct ClientEnd::WorkerSide final : Loan::Owner {
+  WorkerSide(Segment mapped, UniqueFd bell, Terms agreed, std::weak_ptr<State> attached);
+  void give_back(std::uint32_t first, std::uint32_t count) override;
+  /// Wakes it. Any thread.
+  void ring() const;
+
+  const Segment segment;
+  const UniqueFd doorbell;
+  const Terms terms;
+  const ResponseSegment* const shared;
+  const std::byte* const pool;
+  const std::uint32_t blocks;
+  const std::weak_ptr<State> owner;
+};
+
+/// Our mapping and the bookkeeping of our side.
+struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
+  /// The worker whose doorbell is to be rung once the mutex is free; null: it is awake.
+  using Bell = std::shared_ptr<const WorkerSide>;
+
   enum class Use : std::uint8_t {
     kFree,
     kClaimed,    // being filled
@@ -33,9 +52,12 @@ struct ClientEnd::State final : Loan::Owner, std::enable_shared_from_this<Client
     Use use = Use::kFree;
     bool cancel_sent = false;
     bool borrowed = false;    // the answer's run is a Loan's business now
+    bool retry = false;       // a worker that died had taken it
+    std::uint8_t deaths = 0;  // how many workers had
     std::uint32_t first = 0;  // our run
     std::uint32_t count = 0;
     std::uint32_t cancel_position = 0;  // the submission tail behind the cancelling entry
+    std::uint32_t attachment = 0;       // of a lent one: the worker that may know its handle
     std::uint64_t sequence = 0;
   };
 
@@ -43,13 +65,16 @@ struct ClientEnd::State final : Loan::Owner, std::enable_shared_from_this<Client
 
   // With `mutex` held.
   void write_slot(const Claim& claim, std::uint32_t flags, SteadyTime deadline);
-  [[nodiscard]] bool submit(std::uint32_t slot);  // true: ring the doorbell when the mutex is free
-  [[nodiscard]] bool must_ring();
+  [[nodiscard]] Bell submit(std::uint32_t slot);
+  [[nodiscard]] Bell must_ring();
   void release(Release entry);
   void free_blocks(SlotUse& slot);
   void free_slot(std::uint32_t index);
   void hold_slot(std::uint32_t index, Use use);
-  [[nodiscard]] bool abandon_slot(std::uint32_t index);  // as submit
+  [[nodiscard]] Bell abandon_slot(std::uint32_t index);
+  /// A lent slot whose handle no worker can know any more.
+  [[nodiscard]] bool is_forgotten(const SlotUse& slot) const { return detached || slot.attachment != attachment; }
+  [[nodiscard]] Bell publish_again();
   void settle_held();
   Status take_releases();
   Error lied(std::string_view name);
@@ -57,23 +82,21 @@ struct ClientEnd::State final : Loan::Owner, std::enable_shared_from_this<Client
 
   // Without the mutex.
   [[nodiscard]] bool worker_has_passed(std::uint32_t submission) const;
-  void ring_doorbell();
-  void give_back(std::uint32_t first, std::uint32_t count) override;
+  void ring(const Bell& bell);
+  void give_back(const WorkerSide& side, std::uint32_t first, std::uint32_t count);
   [[nodiscard]] bool has_completion() const;
   void spin(SteadyTime until);
   Status sleep(SteadyTime deadline);
 
   Segment request;
-  std::optional<Segment> response;
-  UniqueFd doorbell;
-  Terms terms;
   RequestSegment* ours;
-  const ResponseSegment* theirs = nullptr;
   std::byte* pool;
-  const std::byte* their_pool = nullptr;
-  std::uint32_t their_blocks = 0;
+  const ResponseSegment* theirs = nullptr;  // worker->shared, for those inside wait() without the mutex
 
   std::mutex mutex;
+  std::shared_ptr<WorkerSide> worker;  // null: never joined
+  std::uint32_t attachment = 0;        // how many there have been
+  bool detached = false;
   std::string_view lie;  // how the worker broke the protocol; empty while it did not
   BlockPool blocks;
   std::array<SlotUse, kSlots> slots{};

@@ -50,7 +50,7 @@ static_assert(sizeof(Cursor) == 64 && std::atomic<std::uint32_t>::is_always_lock
 
 enum SlotFlags : std::uint32_t {
   kSlotMore = 1U << 0U,    // further parts follow (reserved until bodies travel in parts)
-  kSlotRetry = 1U << 1U,   // published again after a death (reserved until calls outlive their worker)
+  kSlotRetry = 1U << 1U,   // published again: a worker that is gone had taken it, and may have run it
   kSlotCancel = 1U << 2U,  // the caller gave up; the worker still answers with a FINAL completion
   kSlotHandle = 1U << 3U,  // never in the queue: the body of a gRPC call, read through a handle
 };

@@ -79,7 +79,8 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot)
     return taken;
   }
   if (under_way) return state.refuse("slot_in_use");
-  if ((call.flags & ~std::uint32_t{kSlotCancel}) != 0) return state.refuse("bad_flags");
+  if ((call.flags & ~std::uint32_t{kSlotCancel | kSlotRetry}) != 0) return state.refuse("bad_flags");
+  taken->retry = (call.flags & kSlotRetry) != 0;
   if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
 
   if (call.header_bytes > 0) taken->header = copy_out(state.their_pool + block_offset(call.first), call.header_bytes);

@@ -42,6 +42,7 @@ class WorkerEnd {
     std::uint32_t slot = 0;
     std::uint64_t sequence = 0;
     bool cancel = false;  ///< not a call: the caller of this one gave up
+    bool retry = false;   ///< another worker had taken it and may have run it
     std::string header;
     std::string body;  ///< private; has room for a parser's padding behind its end
     SteadyTime deadline = SteadyTime::max();

@@ -85,6 +85,7 @@ std::string_view Attachment::take_one(Runtime& runtime, shm::WorkerEnd::Taken& t
   *message.mutable_body() = std::move(taken.body);
   mcp::Request request = rpc::to_request(std::move(message), "POST");
   request.deadline = taken.deadline;
+  request.retry = request.retry || taken.retry;
   auto call = std::make_shared<RingCall>(std::move(request), shared_from_this(), taken.slot, taken.sequence);
   if (!enter(taken.slot, {taken.sequence, bytes, false, call, nullptr})) return kOverlap;
   runtime.serve(call);
