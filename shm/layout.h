@@ -25,6 +25,12 @@ inline constexpr std::uint32_t kBodyAlignment = 64;  // a body starts this align
 
 static_assert(std::endian::native == std::endian::little, "the segments are little-endian");
 
+/// What the two sides of an attachment agree on: bits of AttachRequest.features, AttachReply.features and the worker's
+/// header. A side uses nothing whose bit the other did not say.
+inline constexpr std::uint32_t kFeatureRing = 1U << 0U;    // calls go through the submission queue
+inline constexpr std::uint32_t kFeatureHandle = 1U << 1U;  // bodies of gRPC calls may be handles
+inline constexpr std::uint32_t kFeatureAgain = 1U << 2U;  // the same segment may be attached again; RETRY is understood
+
 enum class Side : std::uint32_t { kClient = 1, kWorker = 2 };
 
 /// Never changes once the segment is shared.

@@ -79,7 +79,9 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot)
     return taken;
   }
   if (under_way) return state.refuse("slot_in_use");
-  if ((call.flags & ~std::uint32_t{kSlotCancel | kSlotRetry}) != 0) return state.refuse("bad_flags");
+  const bool may_retry = (state.options.features & kFeatureAgain) != 0;
+  const std::uint32_t allowed = kSlotCancel | (may_retry ? std::uint32_t{kSlotRetry} : 0);
+  if ((call.flags & ~allowed) != 0) return state.refuse("bad_flags");
   taken->retry = (call.flags & kSlotRetry) != 0;
   if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
 

@@ -36,9 +36,12 @@ HandleTransport::~HandleTransport() = default;
 
 Result<std::shared_ptr<Transport>> HandleTransport::create(RingAttachment attachment) {
   std::shared_ptr<HandleTransport> transport(new HandleTransport(std::move(attachment)));
-  transport->watch_ = RS_TRY(RingWatch::start(transport->attachment_.socket.get(), [gone = &transport->gone_] {
-    gone->store(true, std::memory_order_relaxed);
-  }));
+  // The handles of a call under way name this ring: what is lost is sent again through another.
+  transport->keeper_ =
+      RS_TRY(RingKeeper::start(transport->attachment_.socket.get(), Duration::zero(),
+                               {.lost = [gone = &transport->gone_] { gone->store(true, std::memory_order_relaxed); },
+                                .attach = {},
+                                .over = [] {}}));
   return std::shared_ptr<Transport>(std::move(transport));
 }
 
@@ -86,8 +89,15 @@ Outcome HandleTransport::outcome_of(Result<RingChannel::McpResponse> message, st
   return answered_inline(take_answer(std::move(message), std::move(claim), trace), std::move(request));
 }
 
+void HandleTransport::start(CallTrace* trace) const {
+  start_trace(trace, DoorChoice::kHandle);
+  if (trace == nullptr) return;
+  trace->worker_pid = attachment_.worker_pid;
+  trace->ring = attachment_.ring;
+}
+
 Outcome HandleTransport::call(Request request, CallTrace* trace) {
-  start_trace(trace, DoorChoice::kHandle, attachment_);
+  start(trace);
   if (!usable()) return {kRingGone, std::move(request)};
   RingChannel::McpRequest& message = head_of(request);
   auto claim = fill(request, message, trace);
@@ -97,7 +107,7 @@ Outcome HandleTransport::call(Request request, CallTrace* trace) {
 }
 
 std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTrace* trace, Done done) {
-  start_trace(trace, DoorChoice::kHandle, attachment_);
+  start(trace);
   if (!usable()) {
     done({kRingGone, std::move(request)});
     return nullptr;

@@ -8,6 +8,7 @@
 
 #include "client/cpp/ring_attachment.h"
 #include "client/cpp/ring_channel.h"
+#include "client/cpp/ring_keeper.h"
 #include "client/cpp/transport.h"
 
 namespace ringside {
@@ -32,11 +33,13 @@ class HandleTransport final : public Transport {
   Outcome outcome_of(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, Request request,
                      CallTrace* trace);
 
+  void start(CallTrace* trace) const;
+
   // In the order in which they depend on one another.
   RingAttachment attachment_;
   std::atomic<bool> gone_{false};
   RingChannel channel_;
-  std::unique_ptr<RingWatch> watch_;
+  std::unique_ptr<RingKeeper> keeper_;
 };
 
 }  // namespace ringside

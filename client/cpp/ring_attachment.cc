@@ -1,8 +1,6 @@
 #include "client/cpp/ring_attachment.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -30,16 +28,18 @@ constexpr std::array<std::string_view, 7> kNotNow = {"too_many_rings",   "too_ma
 
 constexpr Error kClosed{Code::kUnavailable, 0,
                         "the ring door closed the connection; may this user connect? see the log of ringsided"};
+constexpr Error kNotAgain{Code::kDenied, 0, "this worker cannot take up a ring where another left it"};
 constexpr Error kBadReply{Code::kPeerLied, 0, "what answers at the ring door does not speak our protocol"};
 
-/// Waits until `socket` can be read; kUnavailable at the deadline.
-Status wait_readable(int socket, SteadyTime deadline) {
-  pollfd watched{socket, POLLIN, 0};
+/// Waits until `socket` can be read; kUnavailable at the deadline, or when `stop` (none: -1) becomes readable.
+Status wait_readable(int socket, SteadyTime deadline, int stop) {
+  std::array<pollfd, 2> watched = {pollfd{socket, POLLIN, 0}, pollfd{stop, POLLIN, 0}};
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-    const int ready = ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000)));
-    if (ready > 0) return {};
-    if (ready == 0)
+    const int ready =
+        ::poll(watched.data(), watched.size(), static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000)));
+    if (ready > 0 && watched[1].revents == 0) return {};
+    if (ready >= 0)
       return Error{Code::kUnavailable, 0, "the ring door is there, but no worker answers; see: ringside status"};
     if (errno != EINTR) return Error{Code::kSystem, errno, "a socket cannot be waited for"};
   }
@@ -54,43 +54,52 @@ Error refusal_of(const ring::v1::AttachReply& reply) {
   return Error{Code::kDenied, 0, "the worker does not take this ring; the log says why"};
 }
 
-Result<RingAttachment> attach_once(const ClientOptions& options, std::uint32_t features, SteadyTime deadline) {
+/// What a client asks for.
+struct Wish {
+  std::uint32_t features = 0;    // must all be granted …
+  std::uint32_t welcome = 0;     // … and these, if the worker knows them
+  std::uint32_t generation = 0;  // of the last attachment of the segment
+  SteadyTime deadline;
+  int stop = -1;
+};
+
+Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd& end, const Wish& wish) {
   RingAttachment attachment;
   attachment.socket = RS_TRY(connect_to(options.runtime_dir + "/ring.sock", SocketKind::kSeqPacket));
-  attachment.end = RS_TRY(shm::ClientEnd::create(options.segment_bytes));
-
   ring::v1::AttachRequest request;
   request.set_version(shm::kVersion);
-  request.set_features(features);
+  request.set_features(wish.features | wish.welcome);
   request.set_client(options.client_name);
-  const std::array descriptors = {attachment.end->request_fd()};
+  request.set_generation(wish.generation);
+  const std::array descriptors = {end.request_fd()};
   RS_TRY_STATUS(send_message(attachment.socket.get(), request.SerializeAsString(), descriptors));
 
-  RS_TRY_STATUS(wait_readable(attachment.socket.get(), deadline));
+  RS_TRY_STATUS(wait_readable(attachment.socket.get(), wish.deadline, wish.stop));
   auto received = RS_TRY(receive_message(attachment.socket.get(), kMaxReply));
   if (received.end_of_file) return kClosed;
   ring::v1::AttachReply reply;
   if (!reply.ParseFromString(received.bytes)) return kBadReply;
   if (!reply.refusal().empty()) return refusal_of(reply);
-  if (received.descriptors.size() != 3 || reply.version() != shm::kVersion || reply.features() != features) {
+  const bool granted = (reply.features() & wish.features) == wish.features;
+  if (!granted && wish.generation != 0) return kNotAgain;
+  const bool asked_for = (reply.features() & ~(wish.features | wish.welcome)) == 0;
+  if (received.descriptors.size() != 3 || reply.version() != shm::kVersion || !granted || !asked_for) {
     return kBadReply;
   }
-  RS_TRY_STATUS(attachment.end->join(std::move(received.descriptors[0]), std::move(received.descriptors[1]),
-                                     {reply.ring(), reply.generation()}));
+  RS_TRY_STATUS(end.join(std::move(received.descriptors[0]), std::move(received.descriptors[1]),
+                         {reply.ring(), reply.generation()}));
   attachment.channel = std::move(received.descriptors[2]);
   attachment.ring = reply.ring();
+  attachment.generation = reply.generation();
+  attachment.features = reply.features();
   attachment.worker_pid = reply.worker_pid();
   attachment.max_body_bytes = reply.max_body_bytes();
   return attachment;
 }
 
-}  // namespace
-
-Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
-  const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
-  const auto feature = static_cast<unsigned>(handles ? ring::v1::FEATURE_HANDLE : ring::v1::FEATURE_RING);
+Result<RingAttachment> attach(const ClientOptions& options, shm::ClientEnd& end, const Wish& wish) {
   for (int attempt = 1;; ++attempt) {
-    auto attachment = attach_once(options, 1U << (feature - 1U), deadline);
+    auto attachment = attach_once(options, end, wish);
     // A worker that died before it answered; there is another.
     const bool again = !attachment.ok() && attempt < kAttempts &&
                        (attachment.error().message == kClosed.message || attachment.error().os_error == EPIPE ||
@@ -99,24 +108,26 @@ Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
   }
 }
 
-Result<std::unique_ptr<RingWatch>> RingWatch::start(int socket, std::function<void()> gone) {
-  UniqueFd stop(::eventfd(0, EFD_CLOEXEC));
-  if (!stop) return Error{Code::kSystem, errno, "an eventfd cannot be made"};
-  std::unique_ptr<RingWatch> watch(new RingWatch(std::move(stop)));
-  watch->thread_ = std::thread([socket, stop_fd = watch->stop_.get(), gone = std::move(gone)] {
-    // Any message is as much an end as a close: after its reply a worker has nothing to say.
-    std::array<pollfd, 2> watched = {pollfd{socket, POLLIN, 0}, pollfd{stop_fd, POLLIN, 0}};
-    while (::poll(watched.data(), watched.size(), -1) < 0) {
-    }
-    if (watched[1].revents == 0) gone();
-  });
-  return watch;
+}  // namespace
+
+Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
+  auto end = RS_TRY(shm::ClientEnd::create(options.segment_bytes));
+  const Wish wish{.features = handles ? shm::kFeatureHandle : shm::kFeatureRing,
+                  .welcome = handles ? 0U : shm::kFeatureAgain,
+                  .deadline = deadline};
+  RingAttachment attachment = RS_TRY(attach(options, *end, wish));
+  attachment.end = std::move(end);
+  return attachment;
 }
 
-RingWatch::~RingWatch() {
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(stop_.get(), &one, sizeof one);
-  if (thread_.joinable()) thread_.join();
+Result<RingAttachment> attach_ring_again(const ClientOptions& options, shm::ClientEnd& end,
+                                         const RingAttachment& before, int stop) {
+  return attach(options, end,
+                {.features = before.features,
+                 .generation = before.generation,
+                 .deadline = std::chrono::steady_clock::now() + options.connect_timeout,
+                 .stop = stop});
 }
 
 }  // namespace ringside

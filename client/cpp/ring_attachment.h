@@ -1,10 +1,9 @@
 #pragma once
-// Attaching a ring through ring.sock, and noticing when the attachment is over. Private to the library.
+// The handshake on ring.sock: attaching a segment of ours to a worker, for the first time or again. Private to the
+// library.
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <thread>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -15,10 +14,12 @@ namespace ringside {
 
 /// What a handshake leads to.
 struct RingAttachment {
-  std::unique_ptr<shm::ClientEnd> end;
-  UniqueFd socket;   ///< stays open as long as the attachment; the worker's close ends it
-  UniqueFd channel;  ///< our end of the attachment's gRPC channel
+  std::unique_ptr<shm::ClientEnd> end;  ///< null where it was attached again: the caller has it
+  UniqueFd socket;                      ///< stays open as long as the attachment; the worker's close ends it
+  UniqueFd channel;                     ///< our end of the attachment's gRPC channel
   std::uint64_t ring = 0;
+  std::uint32_t generation = 0;  ///< how often this segment has been attached
+  std::uint32_t features = 0;    ///< bits of shm/layout.h that both sides know
   int worker_pid = 0;
   std::size_t max_body_bytes = 0;  ///< of the worker
 };
@@ -28,20 +29,10 @@ struct RingAttachment {
 /// answer breaks the protocol.
 Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles);
 
-/// A thread that waits for the worker's end of an attachment to close.
-class RingWatch {
- public:
-  /// `gone` runs once, on the watch's thread, when the worker has closed the attachment. `socket` outlives the watch.
-  static Result<std::unique_ptr<RingWatch>> start(int socket, std::function<void()> gone);
-  /// Joins; `gone` does not run any more.
-  ~RingWatch();
-  RingWatch(const RingWatch&) = delete;
-  RingWatch& operator=(const RingWatch&) = delete;
-
- private:
-  explicit RingWatch(UniqueFd stop) : stop_(std::move(stop)) {}
-  UniqueFd stop_;
-  std::thread thread_;
-};
+/// The same with the segment of `end`, which has been detached from its worker; `before` is its last attachment. Ends
+/// early, with kUnavailable, when `stop` becomes readable. kDenied besides: this worker cannot take up a ring where
+/// another left it.
+Result<RingAttachment> attach_ring_again(const ClientOptions& options, shm::ClientEnd& end,
+                                         const RingAttachment& before, int stop);
 
 }  // namespace ringside

@@ -48,10 +48,10 @@ Result<RingCalls::Taken> RingCalls::call(shm::ClientEnd::Claim claim, SteadyTime
 /// Until `entry` has its outcome or its deadline has passed.
 void RingCalls::await(Lock& lock, Entry& entry) {
   while (!entry.outcome && now() < entry.deadline) {
-    if (!led_) {
+    if (!led_ && !suspended_) {
       led_ = true;
       lead(lock, &entry, entry.deadline);
-      led_ = false;
+      end_lead();
       continue;
     }
     followers_.push_back(&entry);
@@ -65,13 +65,14 @@ void RingCalls::await(Lock& lock, Entry& entry) {
 void RingCalls::lead(Lock& lock, const Entry* mine, SteadyTime until) {
   while (true) {
     const bool found = take_one();
-    if (over_ || (mine != nullptr && mine->outcome)) return;
+    if (over_ || suspended_ || (mine != nullptr && mine->outcome)) return;
     if (!found) {
       if (mine == nullptr && reaper_must_act()) return;
       lock.unlock();
       const Status waited = end_.wait(until, spin_);
       lock.lock();
       if (!waited.ok() && waited.error().code != Code::kTimeout) end_locked(waited.error());
+      if (suspended_) return;
     }
     if (now() >= until) return;
   }
@@ -87,6 +88,31 @@ bool RingCalls::take_one() {
   // Otherwise its caller has given up.
   if (entry != nullptr && entry->sequence == (*taken)->sequence) settle(*entry, std::move(**taken));
   return true;
+}
+
+void RingCalls::end_lead() {
+  led_ = false;
+  if (suspended_) unled_.notify_all();
+}
+
+void RingCalls::suspend(int most_deaths, Error given_up) {
+  Lock lock(mutex_);
+  suspended_ = true;
+  if (led_) end_.wake();
+  unled_.wait(lock, [this] { return !led_; });
+  while (!over_ && take_one()) {
+  }
+  if (over_) return;
+  for (const auto& [slot, sequence] : end_.detach(most_deaths)) {
+    Entry* const entry = by_slot_.at(slot);
+    if (entry != nullptr && entry->sequence == sequence) settle(*entry, given_up);
+  }
+}
+
+void RingCalls::resume() {
+  const std::lock_guard lock(mutex_);
+  suspended_ = false;
+  pass_lead();
 }
 
 void RingCalls::pass_lead() {
@@ -190,13 +216,14 @@ void RingCalls::reap() {
       continue;
     }
     const SteadyTime until = async_.begin()->first.first;
-    if (led_ || !followers_.empty()) {
+    if (led_ || suspended_ || !followers_.empty()) {
       reaper_wanted_.wait_until(lock, until);
       continue;
     }
     led_ = reaper_leads_ = true;
     lead(lock, nullptr, until);
-    led_ = reaper_leads_ = nudged_ = false;
+    reaper_leads_ = nudged_ = false;
+    end_lead();
     pass_lead();
   }
 }

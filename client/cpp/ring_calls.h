@@ -47,6 +47,11 @@ class RingCalls {
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 
+  /// The worker writes no more: hands out the answers that it left, makes every caller wait, and detaches the end.
+  /// Calls that `most_deaths` workers have taken end with `given_up`. Waits until no caller looks at the ring.
+  void suspend(int most_deaths, Error given_up);
+  /// The end has joined another worker: callers look for their answers again.
+  void resume();
   /// The ring is over: ends every call under way with `error`, and refuses those to come. The first error counts.
   void end(Error error);
   /// The same once the worker has stopped writing: the answers that it left in the ring are handed out first.
@@ -72,6 +77,7 @@ class RingCalls {
 
   void await(Lock& lock, Entry& entry);
   void lead(Lock& lock, const Entry* mine, SteadyTime until);
+  void end_lead();
   void pass_lead();
   bool take_one();
   void settle(Entry& entry, Result<Taken> outcome);
@@ -94,6 +100,8 @@ class RingCalls {
   std::optional<Error> over_;
   std::atomic<bool> is_over_{false};  // over_ for those without the mutex
   bool led_ = false;
+  bool suspended_ = false;
+  std::condition_variable unled_;  // led_ became false
   bool reaper_leads_ = false;
   bool nudged_ = false;  // the reaper shall stop leading and look around
   bool closing_ = false;

@@ -183,6 +183,11 @@ std::shared_ptr<PendingCall> RingChannel::fetch_async(const Ticket& ticket, Stea
   return call;
 }
 
+bool RingChannel::idle() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->calls.empty();
+}
+
 bool RingChannel::broken() const { return state_->broken.load(std::memory_order_relaxed); }
 
 }  // namespace ringside

@@ -48,6 +48,8 @@ class RingChannel {
   using FetchDone = std::function<void(Result<Fetched>)>;
   std::shared_ptr<PendingCall> fetch_async(const Ticket& ticket, SteadyTime deadline, FetchDone done);
 
+  /// True when no call is under way.
+  [[nodiscard]] bool idle() const;
   /// True once a call found nobody at the other end; it does not heal.
   [[nodiscard]] bool broken() const;
 

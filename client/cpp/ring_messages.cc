@@ -35,12 +35,10 @@ Answer inline_answer(Result<RingChannel::McpResponse> message, CallTrace* trace)
   return rpc::to_response(std::move(*message));
 }
 
-void start_trace(CallTrace* trace, DoorChoice door, const RingAttachment& attachment) {
+void start_trace(CallTrace* trace, DoorChoice door) {
   if (trace == nullptr) return;
   *trace = CallTrace{};
   trace->door = door;
-  trace->worker_pid = attachment.worker_pid;
-  trace->ring = attachment.ring;
 }
 
 Outcome answered_inline(Answer answer, Request request) {

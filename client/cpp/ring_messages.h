@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "client/cpp/client.h"
-#include "client/cpp/ring_attachment.h"
 #include "client/cpp/ring_channel.h"
 #include "client/cpp/transport.h"
 
@@ -23,7 +22,7 @@ Answer read_answer(std::string_view header, std::string_view body);
 Answer inline_answer(Result<RingChannel::McpResponse> message, CallTrace* trace);
 /// The outcome of such a call: with kUnavailable the worker was lost with `request` under way.
 Outcome answered_inline(Answer answer, Request request);
-/// A trace that says by which door and ring, and no bytes yet. `trace` may be null.
-void start_trace(CallTrace* trace, DoorChoice door, const RingAttachment& attachment);
+/// A trace that says by which door, and nothing else yet. `trace` may be null.
+void start_trace(CallTrace* trace, DoorChoice door);
 
 }  // namespace ringside

@@ -1,88 +1,185 @@
 #include "client/cpp/ring_transport.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
-#include <mutex>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
 #include "client/cpp/handle_transport.h"
+#include "client/cpp/repeat.h"
 #include "client/cpp/ring_messages.h"
+#include "shm/layout.h"
 
 namespace ringside {
+namespace {
+
+// A call that so many workers took and did not answer may be what they die of.
+constexpr int kMostDeaths = 4;
+constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
+constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
+
+}  // namespace
 
 /// A call under way; it may be kept longer than the transport.
 class RingTransport::AsyncCall final : public PendingCall {
  public:
-  AsyncCall(std::weak_ptr<RingCalls> calls, const shm::ClientEnd::Claim& claim, Request message, CallTrace* call_trace,
-            Done callback)
-      : trace(call_trace),
-        done(std::move(callback)),
-        deadline(message.deadline),
-        slot(claim.slot()),
-        sequence(claim.sequence()),
-        request(std::move(message)),
-        calls_(std::move(calls)) {}
+  AsyncCall(std::weak_ptr<RingCalls> calls, Request message, CallTrace* call_trace, Done callback)
+      : trace(call_trace), done(std::move(callback)), request(std::move(message)), calls_(std::move(calls)) {}
 
   void cancel() override {
-    std::shared_ptr<PendingCall> fetch;
+    std::shared_ptr<PendingCall> by_channel;
     {
       const std::lock_guard lock(mutex_);
       cancelled_ = true;
-      fetch = fetch_;
+      by_channel = by_channel_;
     }
-    if (fetch) return fetch->cancel();
+    if (by_channel) return by_channel->cancel();
+    if (sequence == 0) return;
     if (const auto calls = calls_.lock()) calls->cancel(slot, sequence);
   }
-
-  /// The answer is on its way over the channel.
-  void fetching(const std::shared_ptr<PendingCall>& fetch) {
+  [[nodiscard]] bool cancelled() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
+  /// The call, or its answer, is on its way over the channel.
+  void goes_by_channel(const std::shared_ptr<PendingCall>& by_channel) {
     bool cancelled = false;
     {
       const std::lock_guard lock(mutex_);
-      fetch_ = fetch;
+      by_channel_ = by_channel;
       cancelled = cancelled_;
     }
-    if (cancelled) fetch->cancel();
+    if (cancelled) by_channel->cancel();
+  }
+  /// It is about to be published.
+  void goes_by_ring(const shm::ClientEnd::Claim& claim) {
+    slot = claim.slot();
+    sequence = claim.sequence();
   }
 
   CallTrace* const trace;
   const Done done;
-  const SteadyTime deadline;
-  const std::uint32_t slot;
-  const std::uint64_t sequence;
   Request request;  ///< for the case that the worker dies
+  std::uint32_t slot = 0;
+  std::uint64_t sequence = 0;  ///< 0: not through the ring
 
  private:
   const std::weak_ptr<RingCalls> calls_;
   std::mutex mutex_;
   bool cancelled_ = false;
-  std::shared_ptr<PendingCall> fetch_;
+  std::shared_ptr<PendingCall> by_channel_;
 };
 
 RingTransport::RingTransport(RingAttachment attachment, const ClientOptions& options)
-    : attachment_(std::move(attachment)),
-      channel_(std::move(attachment_.channel), attachment_.max_body_bytes),
-      calls_(std::make_shared<RingCalls>(*attachment_.end, options.spin)) {}
+    : options_(options),
+      max_body_bytes_(attachment.max_body_bytes),
+      end_(std::move(attachment.end)),
+      calls_(std::make_shared<RingCalls>(*end_, options.spin)) {
+  lines_.push_back(std::make_shared<Line>(std::move(attachment)));
+}
 
 RingTransport::~RingTransport() {
-  watch_.reset();
+  keeper_.reset();
+  over();
   calls_->close();
 }
 
 Result<std::shared_ptr<Transport>> RingTransport::create(RingAttachment attachment, const ClientOptions& options) {
   std::shared_ptr<RingTransport> transport(new RingTransport(std::move(attachment), options));
-  transport->watch_ = RS_TRY(RingWatch::start(transport->attachment_.socket.get(),
-                                              [calls = transport->calls_.get()] { calls->gone(kRingGone); }));
+  const int socket = transport->last_line()->attachment.socket.get();
+  transport->keeper_ = RS_TRY(RingKeeper::start(socket, options.connect_timeout, transport->hooks()));
   return std::shared_ptr<Transport>(std::move(transport));
+}
+
+RingKeeper::Hooks RingTransport::hooks() {
+  RingKeeper::Hooks hooks;
+  hooks.lost = [this] {
+    {
+      const std::lock_guard lock(mutex_);
+      attached_ = false;
+    }
+    calls_->suspend(kMostDeaths, kTooManyDeaths);
+  };
+  if ((last_line()->attachment.features & shm::kFeatureAgain) != 0) {
+    hooks.attach = [this](int stop) { return attach_again(stop); };
+  }
+  hooks.over = [this] {
+    calls_->gone(kRingGone);
+    over();
+  };
+  return hooks;
+}
+
+Result<int> RingTransport::attach_again(int stop) {
+  if (calls_->over()) return kRingLied;
+  const auto line = std::make_shared<Line>(RS_TRY(attach_ring_again(options_, *end_, last_line()->attachment, stop)));
+  const int socket = line->attachment.socket.get();
+  std::vector<std::shared_ptr<Line>> idle;  // goes away after the lock does
+  std::vector<WithLine> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto first_idle =
+        std::partition(lines_.begin(), lines_.end(), [](const auto& each) { return !each->channel.idle(); });
+    std::move(first_idle, lines_.end(), std::back_inserter(idle));
+    lines_.erase(first_idle, lines_.end());
+    lines_.push_back(line);
+    attached_ = true;
+    waiting.swap(waiting_);
+    changed_.notify_all();
+  }
+  calls_->resume();
+  for (const auto& then : waiting) then(line);
+  return socket;
+}
+
+void RingTransport::over() {
+  std::vector<WithLine> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+    waiting.swap(waiting_);
+    changed_.notify_all();
+  }
+  for (const auto& then : waiting) then(nullptr);
+}
+
+std::shared_ptr<RingTransport::Line> RingTransport::last_line() const {
+  const std::lock_guard lock(mutex_);
+  return lines_.back();
+}
+
+std::shared_ptr<RingTransport::Line> RingTransport::line_by(SteadyTime deadline) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, deadline, [this] { return has_line() || over_; });
+  return has_line() && !over_ ? lines_.back() : nullptr;
+}
+
+void RingTransport::with_line(WithLine then) {
+  std::shared_ptr<Line> line;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!has_line() && !over_) return waiting_.push_back(std::move(then));
+    if (!over_) line = lines_.back();
+  }
+  then(line);
+}
+
+void RingTransport::say_who(CallTrace* trace) const {
+  if (trace == nullptr) return;
+  const auto line = last_line();
+  trace->worker_pid = line->attachment.worker_pid;
+  trace->ring = line->attachment.ring;
 }
 
 /// A claim filled with the request, or why there is none.
 Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   // What the worker would refuse is refused over the channel, with an answer.
-  if (request.body.size() > attachment_.max_body_bytes) return Error{Code::kTooLarge, 0, "over the worker's limit"};
+  if (request.body.size() > max_body_bytes_) return Error{Code::kTooLarge, 0, "over the worker's limit"};
   const RingChannel::McpRequest& head = head_of(request);
   const std::size_t header_bytes = head.ByteSizeLong();
-  auto claim = attachment_.end->claim(header_bytes, request.body.size());
+  auto claim = end_->claim(header_bytes, request.body.size());
   if (!claim.ok()) {
     if (claim.error().code == Code::kPeerLied) calls_->end(kRingLied);
     return claim;
@@ -93,7 +190,7 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
 }
 
 Outcome RingTransport::call(Request request, CallTrace* trace) {
-  start_trace(trace, DoorChoice::kRing, attachment_);
+  start_trace(trace, DoorChoice::kRing);
   if (!usable()) return {kRingGone, std::move(request)};
   auto claim = this->claim(request);
   if (!claim.ok()) {
@@ -105,71 +202,91 @@ Outcome RingTransport::call(Request request, CallTrace* trace) {
   bool published = false;
   auto taken = calls_->call(std::move(*claim), request.deadline, published);
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
+  say_who(trace);
   if (!taken.ok()) return without_answer(taken.error(), std::move(request), slot, sequence);
   if (!taken->inline_answer) return {take_answer(*taken, trace), std::nullopt};
-  return answered_inline(take_fetched(channel_.fetch(ticket_of(*taken), request.deadline), trace), std::move(request));
+  const auto line = last_line();
+  auto fetched = line->channel.fetch({line->attachment.ring, slot, sequence}, request.deadline);
+  return answered_inline(take_fetched(std::move(fetched), trace), std::move(request));
 }
 
 std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrace* trace, Done done) {
-  start_trace(trace, DoorChoice::kRing, attachment_);
+  start_trace(trace, DoorChoice::kRing);
   if (!usable()) {
     done({kRingGone, std::move(request)});
     return nullptr;
   }
   auto claim = this->claim(request);
+  auto call = std::make_shared<AsyncCall>(calls_, std::move(request), trace, std::move(done));
   if (!claim.ok()) {
-    if (claim.error().code != Code::kPeerLied) return call_inline_async(std::move(request), trace, std::move(done));
-    done({kRingLied, std::nullopt});
+    if (claim.error().code != Code::kPeerLied) {
+      call_inline_async(call);
+      return call;
+    }
+    call->done({kRingLied, std::nullopt});
     return nullptr;
   }
-  if (trace != nullptr) trace->ring_bytes_out = request.body.size();
-  auto call = std::make_shared<AsyncCall>(calls_, *claim, std::move(request), trace, std::move(done));
-  const bool started = calls_->start(std::move(*claim), call->deadline,
+  call->goes_by_ring(*claim);
+  if (trace != nullptr) trace->ring_bytes_out = call->request.body.size();
+  const bool started = calls_->start(std::move(*claim), call->request.deadline,
                                      [this, call](Result<RingCalls::Taken> taken) { finish(call, std::move(taken)); });
   if (started) return call;
-  start_trace(trace, DoorChoice::kRing, attachment_);
+  start_trace(trace, DoorChoice::kRing);
   call->done({kRingGone, std::move(call->request)});
   return nullptr;
 }
 
-/// How a published call ended without an answer. The worker's journal says whether it ever took the call.
+/// How a published call ended without an answer. The workers' journals say whether one ever took the call.
 Outcome RingTransport::without_answer(const Error& error, Request request, std::uint32_t slot,
                                       std::uint64_t sequence) const {
+  if (error.code == kTooManyDeaths.code) return {given_up(request, error)};
   if (error.code != Code::kUnavailable) return {error};
-  if (!attachment_.end->was_taken(slot, sequence)) return {error, std::move(request)};
+  if (!end_->was_taken(slot, sequence)) return {error, std::move(request)};
   return {error, std::nullopt, std::move(request)};
 }
 
 void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Taken> taken) {
+  say_who(call->trace);
   if (!taken.ok()) {
     return call->done(without_answer(taken.error(), std::move(call->request), call->slot, call->sequence));
   }
   if (!taken->inline_answer) return call->done({take_answer(*taken, call->trace), std::nullopt});
-  call->fetching(
-      channel_.fetch_async(ticket_of(*taken), call->deadline, [this, call](Result<RingChannel::Fetched> fetched) {
+  const auto line = last_line();
+  call->goes_by_channel(line->channel.fetch_async(
+      {line->attachment.ring, call->slot, call->sequence}, call->request.deadline,
+      [this, call](Result<RingChannel::Fetched> fetched) {
         call->done(answered_inline(take_fetched(std::move(fetched), call->trace), std::move(call->request)));
       }));
 }
 
 Outcome RingTransport::call_inline(Request request, CallTrace* trace) {
+  const auto line = line_by(request.deadline);
+  if (line == nullptr) {
+    if (std::chrono::steady_clock::now() >= request.deadline) return {kTooLate};
+    return {kRingGone, std::move(request)};
+  }
+  say_who(trace);
   if (trace != nullptr) trace->inline_bytes_out = request.body.size();
   RingChannel::McpRequest& message = head_of(request);
   *message.mutable_body() = std::move(request.body);
-  auto answered = channel_.invoke(message, request.deadline);
+  auto answered = line->channel.invoke(message, request.deadline);
   request.body = std::move(*message.mutable_body());
   return answered_inline(inline_answer(std::move(answered), trace), std::move(request));
 }
 
-std::shared_ptr<PendingCall> RingTransport::call_inline_async(Request request, CallTrace* trace, Done done) {
-  if (trace != nullptr) trace->inline_bytes_out = request.body.size();
-  RingChannel::McpRequest message = std::move(head_of(request));
-  message.set_body(request.body);
-  const SteadyTime deadline = request.deadline;
-  const auto kept = std::make_shared<Request>(std::move(request));
-  return channel_.invoke_async(std::move(message), deadline,
-                               [trace, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
-                                 done(answered_inline(inline_answer(std::move(response), trace), std::move(*kept)));
-                               });
+void RingTransport::call_inline_async(const std::shared_ptr<AsyncCall>& call) {
+  with_line([this, call](const std::shared_ptr<Line>& line) {
+    if (call->cancelled()) return call->done({Error{Code::kCancelled, 0, "the call was cancelled"}});
+    if (line == nullptr) return call->done({kRingGone, std::move(call->request)});
+    say_who(call->trace);
+    if (call->trace != nullptr) call->trace->inline_bytes_out = call->request.body.size();
+    RingChannel::McpRequest message = std::move(head_of(call->request));
+    message.set_body(call->request.body);
+    call->goes_by_channel(line->channel.invoke_async(
+        std::move(message), call->request.deadline, [call](Result<RingChannel::McpResponse> response) {
+          call->done(answered_inline(inline_answer(std::move(response), call->trace), std::move(call->request)));
+        }));
+  });
 }
 
 Answer RingTransport::take_answer(const RingCalls::Taken& taken, CallTrace* trace) {
@@ -189,10 +306,6 @@ Answer RingTransport::take_fetched(Result<RingChannel::Fetched> fetched, CallTra
   Answer answer = read_answer(fetched->header, {});
   if (answer.ok()) answer->body = std::move(fetched->body);
   return answer;
-}
-
-RingChannel::Ticket RingTransport::ticket_of(const RingCalls::Taken& taken) const {
-  return {attachment_.ring, taken.slot, taken.sequence};
 }
 
 Result<std::shared_ptr<Transport>> connect_ring(const ClientOptions& options, bool handles) {

@@ -1,46 +1,80 @@
 #pragma once
 // The ring door: a call is written into shared memory, and its answer read from there. What finds no room goes over the
-// attachment's channel instead, a body at a time: a call that way is still a call through this door. Private to the
-// library.
+// attachment's channel instead, a body at a time: a call that way is still a call through this door. When its worker is
+// gone the ring is attached again, to any worker, and what had no answer is published again; callers wait meanwhile.
+// Private to the library.
 
+#include <condition_variable>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <vector>
 
 #include "client/cpp/ring_attachment.h"
 #include "client/cpp/ring_calls.h"
 #include "client/cpp/ring_channel.h"
+#include "client/cpp/ring_keeper.h"
 #include "client/cpp/transport.h"
 
 namespace ringside {
 
 class RingTransport final : public Transport {
  public:
+  /// `options.connect_timeout` is also how long it looks for another worker before it is unusable.
   static Result<std::shared_ptr<Transport>> create(RingAttachment attachment, const ClientOptions& options);
   ~RingTransport() override;
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
   Outcome call(Request request, CallTrace* trace) override;
-  [[nodiscard]] bool usable() const override { return !calls_->over() && !channel_.broken(); }
+  [[nodiscard]] bool usable() const override { return !calls_->over(); }
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kRing; }
 
  private:
   class AsyncCall;
+  /// One worker that has the ring, or had it: its channel may still bring answers.
+  struct Line {
+    explicit Line(RingAttachment attached)
+        : attachment(std::move(attached)), channel(std::move(attachment.channel), attachment.max_body_bytes) {}
+    RingAttachment attachment;
+    RingChannel channel;
+  };
+  using WithLine = std::function<void(const std::shared_ptr<Line>&)>;
 
   RingTransport(RingAttachment attachment, const ClientOptions& options);
+  [[nodiscard]] RingKeeper::Hooks hooks();
+  Result<int> attach_again(int stop);
+  void over();
+  /// The worker that has the ring now; waits for one, null when none comes by `deadline`.
+  [[nodiscard]] std::shared_ptr<Line> line_by(SteadyTime deadline);
+  /// The same without waiting: `then` runs at once, or on the keeper's thread when there is one again (or never: null).
+  void with_line(WithLine then);
+  /// The worker that has the ring, or had it last.
+  [[nodiscard]] std::shared_ptr<Line> last_line() const;
+  /// With the mutex. A channel breaks a moment before its attachment does.
+  [[nodiscard]] bool has_line() const { return attached_ && !lines_.back()->channel.broken(); }
+
   Result<shm::ClientEnd::Claim> claim(const Request& request);
   Outcome call_inline(Request request, CallTrace* trace);
-  std::shared_ptr<PendingCall> call_inline_async(Request request, CallTrace* trace, Done done);
+  void call_inline_async(const std::shared_ptr<AsyncCall>& call);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
   Answer take_answer(const RingCalls::Taken& taken, CallTrace* trace);
   Answer take_fetched(Result<RingChannel::Fetched> fetched, CallTrace* trace);
-  [[nodiscard]] RingChannel::Ticket ticket_of(const RingCalls::Taken& taken) const;
   void finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Taken> taken);
+  void say_who(CallTrace* trace) const;
 
   // In the order in which they depend on one another.
-  RingAttachment attachment_;
-  RingChannel channel_;
+  const ClientOptions options_;
+  const std::size_t max_body_bytes_;
+  const std::unique_ptr<shm::ClientEnd> end_;
+  mutable std::mutex mutex_;                  // guards the lines
+  std::condition_variable changed_;           // attached_, lines_ or over_
+  std::vector<std::shared_ptr<Line>> lines_;  // the last is the one in use; the others still bring answers
+  std::vector<WithLine> waiting_;
+  bool attached_ = true;  // the last line's worker has the ring
+  bool over_ = false;
   std::shared_ptr<RingCalls> calls_;  // shared with PendingCalls, weakly
-  std::unique_ptr<RingWatch> watch_;
+  std::unique_ptr<RingKeeper> keeper_;
 };
 
 }  // namespace ringside

@@ -26,9 +26,11 @@ inline constexpr std::uint64_t kMiB = 1U << 20U;
 inline SteadyTime in(Duration time) { return std::chrono::steady_clock::now() + time; }
 
 inline std::shared_ptr<Transport> connect(const RingHouse& house, DoorChoice door,
-                                          std::uint64_t segment_bytes = 4 * kMiB) {
+                                          std::uint64_t segment_bytes = 4 * kMiB,
+                                          Duration patience = ClientOptions().connect_timeout) {
   ClientOptions options = house.client_options(door);
   options.segment_bytes = segment_bytes;
+  options.connect_timeout = patience;
   auto transport = connect_ring(options, door == DoorChoice::kHandle);
   EXPECT_TRUE(transport.ok()) << transport.error().message;
   return std::move(transport).value();

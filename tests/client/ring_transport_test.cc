@@ -143,9 +143,9 @@ TEST_P(BothDoors, a_cancelled_call_ends_soon_and_tells_the_upstream) {
   if (answered.pending) answered.pending->cancel();
 }
 
-TEST_P(BothDoors, a_worker_that_goes_away_ends_every_call_at_once) {
+TEST_P(BothDoors, a_worker_that_goes_away_and_has_no_successor_ends_every_call) {
   RingHouse house;
-  const auto transport = connect(house, GetParam());
+  const auto transport = connect(house, GetParam(), 4 * kMiB, std::chrono::seconds(1));
   std::vector<std::unique_ptr<Started>> async;
   for (int i = 0; i < 10; ++i) async.push_back(std::make_unique<Started>(*transport, with_deadline(hold())));
   std::atomic<int> unavailable{0};

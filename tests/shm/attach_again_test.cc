@@ -26,6 +26,7 @@ void lose_worker(Ring& ring, int most_deaths = kManyDeaths) {
 void attach_again(Ring& ring, std::uint32_t generation) {
   WorkerEndOptions options = test::worker_options();
   options.generation = generation;
+  options.features = kFeatureRing | kFeatureAgain;
   std::string_view reason;
   ring.worker = WorkerEnd::attach(test::duplicate(ring.client->request_fd()), options, reason).value();
   ASSERT_TRUE(ring.client

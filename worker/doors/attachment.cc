@@ -60,7 +60,7 @@ Attachment::Round Attachment::serve(Runtime& runtime) {
     }
     if (!taken->has_value()) return round;
     round.any = true;
-    if ((terms_.features & kFeatureRing) == 0) {
+    if ((terms_.features & shm::kFeatureRing) == 0) {
       round.refusal = kNotAgreed;
       return round;
     }
@@ -244,7 +244,7 @@ void Attachment::fetch(std::uint32_t slot, std::uint64_t sequence, FetchDone don
 }
 
 Result<std::string> Attachment::read(const shm::Handle& handle) {
-  if ((terms_.features & kFeatureHandle) == 0) {
+  if ((terms_.features & shm::kFeatureHandle) == 0) {
     return Error{Code::kInvalid, 0, "handles were not agreed on when the ring was attached"};
   }
   const auto end = end_if_alive();

@@ -22,10 +22,6 @@
 
 namespace ringside::worker {
 
-/// Bits of AttachRequest.features and AttachReply.features.
-inline constexpr std::uint32_t kFeatureRing = 1U << 0U;
-inline constexpr std::uint32_t kFeatureHandle = 1U << 1U;
-
 /// Who attached, and what was agreed.
 struct AttachmentTerms {
   std::uint64_t ring = 0;

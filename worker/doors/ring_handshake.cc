@@ -11,7 +11,6 @@
 #include "base/unix_socket.h"
 #include "ringside/ring/v1/ring.pb.h"
 #include "shm/layout.h"
-#include "worker/doors/attachment.h"
 
 namespace ringside::worker {
 namespace {
@@ -44,15 +43,16 @@ std::string_view advice_for(std::string_view refusal) {
 }
 
 std::uint32_t offered_features(const RingDoorOptions& options) {
-  return (options.ring ? kFeatureRing : 0U) | (options.handle ? kFeatureHandle : 0U);
+  return (options.ring ? shm::kFeatureRing | shm::kFeatureAgain : 0U) | (options.handle ? shm::kFeatureHandle : 0U);
 }
 
 HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, const RingDoorOptions& options) {
   HandshakeStep step{Kind::kAttached, {}, {}};
   Attached& attached = step.attached;
   attached.features = request.features() & offered_features(options);
-  if (attached.features == 0) return refused("no_common_feature");
+  if ((attached.features & (shm::kFeatureRing | shm::kFeatureHandle)) == 0) return refused("no_common_feature");
   attached.ring = random_u64();
+  attached.generation = std::max(request.generation() + 1, 1U);
   attached.client = log::printable(request.client(), 64);
   auto pair = socket_pair(SocketKind::kStream, false);
   if (!pair.ok()) return refused("no_descriptors");
