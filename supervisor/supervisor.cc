@@ -229,7 +229,11 @@ bool Supervisor::is_ready(std::size_t index) const {
 std::vector<Load> Supervisor::loads() const {
   std::vector<Load> out;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (is_ready(i)) out.push_back({i, slots_[i].report.connections_open() + slots_[i].handed_since_report});
+    if (!is_ready(i)) continue;
+    const Slot& slot = slots_[i];
+    // connections_open leaves rings out (control.proto), and a ring is a client like any other.
+    const std::uint64_t told = std::uint64_t{slot.report.connections_open()} + slot.report.rings();
+    out.push_back({i, told + slot.handed_since_report});
   }
   return out;
 }

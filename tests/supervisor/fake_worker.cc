@@ -8,7 +8,8 @@
 //   die-read        the same, but reads one byte
 //   once=FILE       misbehaves only in the process that creates FILE
 // To a connection it writes "pid=PID door=DOOR uid=UID\n" and answers lines: "epoch" → "epoch N" after an AdvanceEpoch,
-// "config" → the WorkerConfig on a line, "exit N" ends the process, anything else → "heard LINE".
+// "config" → the WorkerConfig on a line, "exit N" ends the process, anything else → "heard LINE". What came by
+// ring.sock it reports as a ring.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -35,6 +36,7 @@ namespace {
 
 struct Connection {
   UniqueFd fd;
+  link::v1::Connection::Door door = link::v1::Connection::DOOR_UNKNOWN;
   std::string input;
 };
 
@@ -125,8 +127,13 @@ class FakeWorker {
   }
 
   void report() {
+    std::uint32_t rings = 0;
+    for (const auto& [number, connection] : connections_) {
+      rings += connection.door == link::v1::Connection::DOOR_RING ? 1 : 0;
+    }
     link::v1::ToSupervisor message;
-    message.mutable_report()->set_connections_open(static_cast<std::uint32_t>(connections_.size()));
+    message.mutable_report()->set_rings(rings);
+    message.mutable_report()->set_connections_open(static_cast<std::uint32_t>(connections_.size()) - rings);
     tell(message);
   }
 
@@ -155,7 +162,7 @@ class FakeWorker {
     const int number = fd.get();
     say(number, "pid=" + std::to_string(::getpid()) + " door=" + std::to_string(message.connection().door()) +
                     " uid=" + std::to_string(message.connection().peer_uid()) + "\n");
-    connections_[number] = {std::move(fd), {}};
+    connections_[number] = {std::move(fd), message.connection().door(), {}};
     report();
   }
 
