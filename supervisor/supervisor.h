@@ -75,6 +75,8 @@ class Supervisor {
 
   [[nodiscard]] bool is_ready(std::size_t slot) const;
   [[nodiscard]] std::vector<Load> loads() const;
+  /// A connection for a worker is taken while one is ready and none waits already; else the kernel's queue keeps it.
+  [[nodiscard]] bool may_accept() const;
   Status hand(std::size_t slot, const Accepted& connection);
   /// Brings everything in line with the state, after each event.
   void settle();
