@@ -243,10 +243,6 @@ Config::Config() : doors(built_doors()) {
   rings.set_spin_us(std::thread::hardware_concurrency() < kCpusWorthSpinning ? 0 : kDefaultSpinUs);
 }
 
-bool Config::has_door(std::string_view door) const {
-  return std::find(doors.begin(), doors.end(), door) != doors.end();
-}
-
 ConfigEnvironment ConfigEnvironment::read() { return {variable("RINGSIDE_DOORS"), variable("RINGSIDE_LOG_LEVEL")}; }
 
 LoadedConfig parse_config(std::string_view text, const std::string& source, const ConfigEnvironment& environment) {
