@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/epoch_page.h"
 #include "base/result.h"
 #include "supervisor/config.h"
 #include "supervisor/control_server.h"
-#include "supervisor/epoch_page.h"
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/listeners.h"

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/epoch_page.h"
 #include "ringside/link/v1/link.pb.h"
 #include "rpc/link.h"
 
@@ -120,10 +121,11 @@ class FakeWorker {
     RS_CHECK(received.ok() && message.has_configure() && received->descriptors.size() == 2, "Configure comes first");
     RS_CHECK(rpc::from_memfd(received->descriptors[0].get(), config_).ok(), "its first descriptor is the WorkerConfig");
     const int page = received->descriptors[1].get();
-    RS_CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0) == MAP_FAILED, "the page is read only");
-    void* mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, page, 0);
-    RS_CHECK(mapped != MAP_FAILED, "the page can be mapped to read");
-    epoch_ = static_cast<const std::atomic<std::uint64_t>*>(mapped);
+    RS_CHECK(::mmap(nullptr, kEpochPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0) == MAP_FAILED,
+             "the page is read only");
+    auto mapped = EpochReader::map(page);
+    RS_CHECK(mapped.ok(), "the page can be mapped to read");
+    epoch_.emplace(std::move(mapped).value());
   }
 
   void report() {
@@ -154,7 +156,7 @@ class FakeWorker {
     if (received->end_of_file) std::exit(0);
     if (message.has_drain() && !ordered("ignore-drain")) done_ = true;
     if (message.has_epoch_advanced()) {
-      say(epoch_asker_, "epoch " + std::to_string(epoch_->load(std::memory_order_acquire)) + "\n");
+      say(epoch_asker_, "epoch " + std::to_string(epoch_->counter().load(std::memory_order_acquire)) + "\n");
     }
     if (!message.has_connection()) return;
     UniqueFd fd = std::move(received->descriptors.at(0));
@@ -212,7 +214,7 @@ class FakeWorker {
   rpc::Link link_;
   std::vector<std::string> orders_;
   link::v1::WorkerConfig config_;
-  const std::atomic<std::uint64_t>* epoch_ = nullptr;
+  std::optional<EpochReader> epoch_;
   std::map<int, Connection> connections_;
   int epoch_asker_ = -1;
   bool done_ = false;
