@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace ringside::http {
 namespace {
@@ -36,13 +36,6 @@ bool is_loopback(std::string_view host) {
 }
 
 bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
@@ -197,7 +190,7 @@ void Transfer::begin_block(std::string_view status_line) {
 void Transfer::add_field(std::string_view line) {
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return;
-  std::string name = lower(line.substr(0, colon));
+  std::string name = ascii_lower(line.substr(0, colon));
   std::string value(trim(line.substr(colon + 1)));
   // A field that HTTP forbids must not reach whoever hands these headers on.
   if (!mcp::is_valid_header(name, value)) return;

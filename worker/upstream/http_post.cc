@@ -1,11 +1,11 @@
 #include "worker/upstream/http_post.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "mcp/message.h"
 
 namespace ringside::worker {
@@ -18,7 +18,7 @@ constexpr std::size_t kMaxTrustedLength = 1 << 20U;
 
 bool same_text(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+                    [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
 }
 
 std::string_view media_type(std::string_view content_type) {
