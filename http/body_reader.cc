@@ -8,7 +8,7 @@
 namespace ringside::http {
 namespace {
 
-constexpr std::size_t kFirstStep = 256 * 1024;  // what a promise alone may allocate
+constexpr std::size_t kFirstStep = 256ULL * 1024;  // what a promise alone may allocate
 constexpr int kMaxSizeDigits = 16;
 
 bool is_text(char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); }

@@ -21,8 +21,8 @@ namespace {
 namespace beast = boost::beast;
 using boost::system::error_code;
 
-constexpr std::size_t kHeaderRead = 16 * 1024;
-constexpr std::size_t kChunkRead = 64 * 1024;
+constexpr std::size_t kHeaderRead = 16ULL * 1024;
+constexpr std::size_t kChunkRead = 64ULL * 1024;
 constexpr std::size_t kMaxFields = 256;
 
 // A name here may stand once only: with two, we and whoever is behind us could each believe another one.
@@ -196,7 +196,7 @@ RequestReader::Step RequestReader::State::check_fields() {
     if (contains(kHopFields, name)) continue;
     if (const std::string* earlier = request.headers.find(name)) {
       if (contains(kSingleFields, name)) return refuse(400, "A header stands twice that may stand once");
-      value = *earlier + (name == "cookie" ? "; " : ", ") + value;
+      value.insert(0, std::string(*earlier).append(name == "cookie" ? "; " : ", "));
     }
     request.headers.set(name, std::move(value));
   }

@@ -12,7 +12,7 @@
 namespace ringside::http {
 namespace {
 
-constexpr long kBufferBytes = 128 * 1024;
+constexpr long kBufferBytes = 128L * 1024;
 
 // How a message is framed and on which connection it travels is decided here, never by a caller's header: a second
 // content-length is how requests are smuggled.
@@ -107,7 +107,13 @@ Status Transfer::set_headers() {
   for (const auto& [name, value] : request_.headers) {
     if (!mcp::is_valid_header(name, value)) return Error{Code::kInvalid, 0, "header that HTTP forbids"};
     if (std::find(kOwnHeaders.begin(), kOwnHeaders.end(), name) != kOwnHeaders.end()) continue;
-    append(trim(value).empty() ? name + ";" : name + ": " + value);
+    std::string line = name;
+    if (trim(value).empty()) {
+      line += ';';
+    } else {
+      line.append(": ").append(value);
+    }
+    append(line);
   }
   // A name without a value takes back what curl would add by itself.
   append("Expect:");
