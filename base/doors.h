@@ -23,7 +23,8 @@ struct DoorName {
   bool built;
 };
 
-/// Every door there is, in the order in which a client prefers them.
+/// Every door there is, in the order in which a person reads them. What a client tries first is told by kFastestFirst
+/// in client/cpp/door_client.cc, which leaves handle to those who ask for it.
 inline constexpr std::array<DoorName, 4> kDoorNames{{
     {"ring", "RINGSIDE_DOOR_RING", kDoorRingBuilt},
     {"handle", "RINGSIDE_DOOR_HANDLE", kDoorHandleBuilt},

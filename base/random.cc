@@ -4,9 +4,9 @@
 
 #include <array>
 #include <cerrno>
-#include <string_view>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace ringside {
 namespace {
@@ -33,13 +33,11 @@ std::string random_uuid4() {
   fill(bytes);
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0fU) | 0x40U);
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3fU) | 0x80U);
-  static constexpr std::string_view kHex = "0123456789abcdef";
   std::string out;
   out.reserve(36);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) out.push_back('-');
-    out.push_back(kHex[bytes[i] >> 4U]);
-    out.push_back(kHex[bytes[i] & 0xfU]);
+    append_hex(out, bytes[i]);
   }
   return out;
 }

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "mcp/message.h"
 
 namespace ringside::http {
 namespace {
 
-constexpr std::size_t kFirstStep = 256 * 1024;  // what a promise alone may allocate
+constexpr std::size_t kFirstStep = 256ULL * 1024;  // what a promise alone may allocate
 constexpr int kMaxSizeDigits = 16;
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_text(char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); }
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr long kIdleConnectionsPerBusyHost = 16;  // kept in all, as a multiple of what one host may have
 constexpr std::size_t kIdleHandles = 64;
-constexpr std::size_t kFirstBodyBytes = 1024 * 1024;  // what a stated content-length may reserve before a byte came
+constexpr std::size_t kFirstBodyBytes = 1024ULL * 1024;  // what a stated content-length may reserve before a byte came
 constexpr Error kDeadlinePassed{Code::kTimeout, 0, "the deadline passed"};
 constexpr auto kLongestWait = std::chrono::hours(1);
 

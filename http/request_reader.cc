@@ -6,13 +6,13 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/rfc7230.hpp>
-#include <cctype>
 #include <charconv>
 #include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "base/text.h"
 #include "http/body_reader.h"
 
 namespace ringside::http {
@@ -21,8 +21,8 @@ namespace {
 namespace beast = boost::beast;
 using boost::system::error_code;
 
-constexpr std::size_t kHeaderRead = 16 * 1024;
-constexpr std::size_t kChunkRead = 64 * 1024;
+constexpr std::size_t kHeaderRead = 16ULL * 1024;
+constexpr std::size_t kChunkRead = 64ULL * 1024;
 constexpr std::size_t kMaxFields = 256;
 
 // A name here may stand once only: with two, we and whoever is behind us could each believe another one.
@@ -185,9 +185,7 @@ RequestReader::Step RequestReader::State::check_fields() {
   std::size_t count = 0;
   for (const auto& field : parser->get()) {
     if (++count > kMaxFields) return refuse(431, "Too many headers");
-    std::string name(view(field.name_string()));
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const std::string name = ascii_lower(view(field.name_string()));
     std::string value(view(field.value()));
     if (!mcp::is_valid_header(name, value)) return refuse(400, "Malformed header");
     if (name == "expect") {
@@ -198,7 +196,7 @@ RequestReader::Step RequestReader::State::check_fields() {
     if (contains(kHopFields, name)) continue;
     if (const std::string* earlier = request.headers.find(name)) {
       if (contains(kSingleFields, name)) return refuse(400, "A header stands twice that may stand once");
-      value = *earlier + (name == "cookie" ? "; " : ", ") + value;
+      value.insert(0, std::string(*earlier).append(name == "cookie" ? "; " : ", "));
     }
     request.headers.set(name, std::move(value));
   }

@@ -4,15 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <charconv>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace ringside::http {
 namespace {
 
-constexpr long kBufferBytes = 128 * 1024;
+constexpr long kBufferBytes = 128L * 1024;
 
 // How a message is framed and on which connection it travels is decided here, never by a caller's header: a second
 // content-length is how requests are smuggled.
@@ -36,13 +36,6 @@ bool is_loopback(std::string_view host) {
 }
 
 bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
@@ -114,7 +107,13 @@ Status Transfer::set_headers() {
   for (const auto& [name, value] : request_.headers) {
     if (!mcp::is_valid_header(name, value)) return Error{Code::kInvalid, 0, "header that HTTP forbids"};
     if (std::find(kOwnHeaders.begin(), kOwnHeaders.end(), name) != kOwnHeaders.end()) continue;
-    append(trim(value).empty() ? name + ";" : name + ": " + value);
+    std::string line = name;
+    if (trim(value).empty()) {
+      line += ';';
+    } else {
+      line.append(": ").append(value);
+    }
+    append(line);
   }
   // A name without a value takes back what curl would add by itself.
   append("Expect:");
@@ -197,7 +196,7 @@ void Transfer::begin_block(std::string_view status_line) {
 void Transfer::add_field(std::string_view line) {
   const auto colon = line.find(':');
   if (colon == std::string_view::npos || colon == 0) return;
-  std::string name = lower(line.substr(0, colon));
+  std::string name = ascii_lower(line.substr(0, colon));
   std::string value(trim(line.substr(colon + 1)));
   // A field that HTTP forbids must not reach whoever hands these headers on.
   if (!mcp::is_valid_header(name, value)) return;

@@ -226,32 +226,6 @@ std::string encode_string(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::string splice(const std::string& body, std::string_view part, std::string_view replacement) {
-  const Replacement one{part, replacement};
-  return splice(body, std::span(&one, 1));
-}
-
-std::string splice(const std::string& body, std::span<const Replacement> replacements) {
-  std::vector<Replacement> ordered(replacements.begin(), replacements.end());
-  std::sort(ordered.begin(), ordered.end(),
-            [](const Replacement& a, const Replacement& b) { return a.part.data() < b.part.data(); });
-  std::size_t size = body.size();
-  for (const Replacement& one : ordered) size += one.with.size();
-  std::string out;
-  out.reserve(size + kBodyPadding);
-  const char* at = body.data();
-  const char* const end = at + body.size();
-  for (const Replacement& one : ordered) {
-    RS_CHECK(one.part.data() >= at && one.part.data() + one.part.size() <= end,
-             "what is replaced is a part of the body and overlaps nothing");
-    out.append(at, one.part.data());
-    out.append(one.with);
-    at = one.part.data() + one.part.size();
-  }
-  out.append(at, end);
-  return out;
-}
-
 namespace {
 std::string answer_body(std::string_view raw_id, std::string_view key, std::initializer_list<std::string_view> parts) {
   static constexpr std::string_view kHead = R"({"jsonrpc":"2.0","id":)";

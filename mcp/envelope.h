@@ -5,7 +5,6 @@
 
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -69,16 +68,6 @@ bool for_each_element(std::string_view raw_array, F&& each);
 [[nodiscard]] std::optional<std::string> decode_string(std::string_view raw);
 /// `text` as a JSON string with quotes. Invalid UTF-8 in it becomes U+FFFD.
 [[nodiscard]] std::string encode_string(std::string_view text);
-
-/// Replaces `part`, a view into `body`, by `replacement`; all other bytes stay as they are. The result has
-/// kBodyPadding.
-[[nodiscard]] std::string splice(const std::string& body, std::string_view part, std::string_view replacement);
-/// Replaces two parts at once (in any order, not overlapping).
-struct Replacement {
-  std::string_view part;
-  std::string_view with;
-};
-[[nodiscard]] std::string splice(const std::string& body, std::span<const Replacement> replacements);
 
 /// `{"jsonrpc":"2.0","id":ID,"result":RESULT}` from raw bytes.
 [[nodiscard]] std::string result_body(std::string_view raw_id, std::string_view raw_result);

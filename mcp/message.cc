@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace ringside::mcp {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool is_token_char(char c) {
-  const bool letter_or_digit = (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+  const bool letter_or_digit = (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
   return letter_or_digit || std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
 
@@ -20,8 +20,7 @@ bool is_value_char(char c) {
 }  // namespace
 
 void Headers::set(std::string_view name, std::string value) {
-  std::string key(name);
-  std::transform(key.begin(), key.end(), key.begin(), lower);
+  std::string key = ascii_lower(name);
   for (Item& item : items_) {
     if (item.first == key) {
       item.second = std::move(value);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "mcp/json_grammar.h"
 #include "mcp/json_scan.h"
 
@@ -28,10 +29,9 @@ std::string sha256_hex(std::string_view text) {
   unsigned int size = 0;
   RS_CHECK(EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) == 1,
            "SHA-256 of bytes in memory cannot fail");
-  static constexpr std::string_view kHex = "0123456789abcdef";
   std::string hex;
   hex.reserve(std::size_t{size} * 2);
-  for (unsigned int i = 0; i < size; ++i) hex += {kHex[digest[i] >> 4U], kHex[digest[i] & 0xFU]};
+  for (unsigned int i = 0; i < size; ++i) append_hex(hex, digest[i]);
   return hex;
 }
 
@@ -79,18 +79,12 @@ Result<std::string> owner_of(std::string_view context) {
   return email.empty() ? sub : email;
 }
 
-int hex_digit(char c) {
-  if (is_digit(c)) return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /// A '%' that no two hex digits follow stays as it is.
 std::string percent_decoded(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const int high = text[i] == '%' && i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
-    const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+    const int high = text[i] == '%' && i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
+    const int low = high >= 0 ? hex_value(text[i + 2]) : -1;
     if (low >= 0) {
       out.push_back(static_cast<char>(high * 16 + low));
       i += 2;

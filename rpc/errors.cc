@@ -44,31 +44,6 @@ std::string_view to_string(Origin origin) {
   return "module";
 }
 
-int http_status(Code code) {
-  switch (code) {
-    case Code::kInvalid:
-    case Code::kPeerLied:
-      return 400;
-    case Code::kDenied:
-      return 403;
-    case Code::kNotFound:
-      return 404;
-    case Code::kTooLarge:
-      return 413;
-    case Code::kCancelled:
-      return 499;  // nobody reads it; the number that proxies log for it
-    case Code::kTimeout:
-    case Code::kUnavailable:
-    case Code::kUpstream:
-      return 502;
-    case Code::kFull:
-      return 503;
-    case Code::kSystem:
-      return 500;
-  }
-  return 500;
-}
-
 int grpc_code(Code code) {
   switch (code) {
     case Code::kInvalid:

@@ -13,7 +13,6 @@ namespace ringside::rpc {
 enum class Origin { kModule, kCore, kPlugin, kUpstream };
 [[nodiscard]] std::string_view to_string(Origin origin);
 
-[[nodiscard]] int http_status(Code code);
 /// A number of grpc::StatusCode.
 [[nodiscard]] int grpc_code(Code code);
 [[nodiscard]] Code code_of_grpc(int grpc_code);

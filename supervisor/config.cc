@@ -15,6 +15,7 @@
 
 #include "base/doors.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "supervisor/config_fields.h"
 #include "supervisor/config_servers.h"
 
@@ -41,12 +42,6 @@ std::vector<std::string> built_doors() {
     if (door.built) doors.emplace_back(door.name);
   }
   return doors;
-}
-
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c); });
-  return text;
 }
 
 /// Empty when `name` is a door of this build; otherwise what is wrong with it.
@@ -199,7 +194,7 @@ std::string to_line(const std::string& source, const Problem& problem) {
 
 void apply_environment(const ConfigEnvironment& environment, LoadedConfig& loaded) {
   if (environment.log_level) {
-    const std::string level = lower(*environment.log_level);
+    const std::string level = ascii_lower(*environment.log_level);
     constexpr std::array<std::string_view, 5> kLevels{"debug", "info", "warn", "error", "off"};
     if (std::find(kLevels.begin(), kLevels.end(), level) == kLevels.end()) {
       loaded.errors.push_back("RINGSIDE_LOG_LEVEL: expected one of debug, info, warn, error, off, got \"" +
@@ -241,10 +236,6 @@ Config::Config() : doors(built_doors()) {
   rings.set_max_rings(64);
   rings.set_segment_bytes(4ULL << 20U);
   rings.set_spin_us(std::thread::hardware_concurrency() < kCpusWorthSpinning ? 0 : kDefaultSpinUs);
-}
-
-bool Config::has_door(std::string_view door) const {
-  return std::find(doors.begin(), doors.end(), door) != doors.end();
 }
 
 ConfigEnvironment ConfigEnvironment::read() { return {variable("RINGSIDE_DOORS"), variable("RINGSIDE_LOG_LEVEL")}; }

@@ -28,8 +28,6 @@ struct Config {
   link::v1::Limits limits;
   link::v1::Rings rings;
   std::vector<link::v1::UpstreamConfig> upstreams;  ///< in the order of the file
-
-  [[nodiscard]] bool has_door(std::string_view door) const;
 };
 
 /// What the environment says; an empty value counts as unset.

@@ -1,8 +1,9 @@
 #include "supervisor/config_fields.h"
 
 #include <algorithm>
-#include <cctype>
 #include <numeric>
+
+#include "base/text.h"
 
 namespace ringside::supervisor {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 std::string folded(std::string_view key) {
   std::string out;
   for (const char c : key) {
-    if (c != '_' && c != '-') out.push_back(static_cast<char>(std::tolower(static_cast<unsigned char>(c))));
+    if (c != '_' && c != '-') out.push_back(ascii_lower(c));
   }
   return out;
 }

@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+#include "base/text.h"
+
 namespace ringside::supervisor {
 namespace {
 
@@ -140,9 +142,7 @@ class ServerReader {
 
   void read_header(const std::string& name, const Field& value, std::set<std::string>& seen) {
     if (!is_header_name(name)) return value.problem("expected the name of an HTTP header");
-    std::string lower = name;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (!seen.insert(lower).second) return value.problem("the same header twice, in other letters");
+    if (!seen.insert(ascii_lower(name)).second) return value.problem("the same header twice, in other letters");
     std::string text;
     if (!value.read_text(text, /*may_be_empty=*/true)) return;
     // The value may be a secret: it is never repeated in a message.

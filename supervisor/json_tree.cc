@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace ringside::supervisor {
 namespace {
@@ -138,7 +139,8 @@ class Builder {
     }
     JsonNode& parent = *open_.back().node;
     if (parent.kind == JsonNode::Kind::kArray) return &parent.items.emplace_back(std::move(node));
-    return &parent.members.emplace_back(open_.back().key, std::move(node)).second;
+    parent.members.push_back({open_.back().key, std::move(node)});
+    return &parent.members.back().value;
   }
 
   bool add(JsonNode node, std::size_t ahead) {

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace ringside::supervisor {
@@ -16,13 +15,18 @@ struct JsonNode {
   Kind kind = Kind::kNull;
   int line = 0;  ///< where the value ends (an object or array: where it begins), from 1
   bool boolean = false;
-  std::int64_t integer = 0;                               ///< kInteger; a number that does not fit is kReal
-  std::string text;                                       ///< kString
-  std::vector<std::pair<std::string, JsonNode>> members;  ///< kObject, as they stand in the file
-  std::vector<JsonNode> items;                            ///< kArray
+  std::int64_t integer = 0;     ///< kInteger; a number that does not fit is kReal
+  std::string text;             ///< kString
+  struct Member;                ///< a key and its value; a std::pair may not hold what is not whole yet
+  std::vector<Member> members;  ///< kObject, as they stand in the file
+  std::vector<JsonNode> items;  ///< kArray
 
   /// The member's value, or null.
   [[nodiscard]] const JsonNode* find(std::string_view name) const;
+};
+struct JsonNode::Member {
+  std::string key;
+  JsonNode value;
 };
 
 /// "an object", "a string", …: what an error message calls this value.

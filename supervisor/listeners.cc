@@ -47,7 +47,7 @@ std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
   if (has("grpc")) specs.push_back({"runtime.sock", SocketKind::kStream, Connection::DOOR_GRPC});
   if (has("ring") || has("handle")) specs.push_back({"ring.sock", SocketKind::kSeqPacket, Connection::DOOR_RING});
   if (has("http")) specs.push_back({"http.sock", SocketKind::kStream, Connection::DOOR_HTTP});
-  specs.push_back({"control.sock", SocketKind::kStream, Connection::DOOR_UNKNOWN});
+  specs.push_back({"control.sock", SocketKind::kStream, std::nullopt});
   return specs;
 }
 
@@ -95,17 +95,17 @@ void Listeners::accept_for_workers(bool accept) {
 }
 
 void Listeners::close_for_workers() {
-  std::erase_if(listeners_, [](const auto& listener) { return listener->spec.door != Connection::DOOR_UNKNOWN; });
+  std::erase_if(listeners_, [](const auto& listener) { return listener->spec.for_workers(); });
 }
 
 void Listeners::choose_events(Listener& listener) const {
-  const bool wanted = (listener.spec.door == Connection::DOOR_UNKNOWN || accepting_) && !listener.paused;
+  const bool wanted = (accepting_ || !listener.spec.for_workers()) && !listener.paused;
   listener.ready.want(wanted ? std::uint32_t{EPOLLIN} : 0);
 }
 
 void Listeners::accept_some(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (listener.spec.door != Connection::DOOR_UNKNOWN && !hooks_.may_accept()) return;
+    if (listener.spec.for_workers() && !hooks_.may_accept()) return;
     UniqueFd fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
       listener.starved = false;
@@ -123,8 +123,8 @@ void Listeners::take(Listener& listener, UniqueFd fd) {
   if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
   const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
   if (!check.empty()) return refuse(listener, std::move(fd), *peer, check);
-  if (listener.spec.door == Connection::DOOR_UNKNOWN) return hooks_.to_control(std::move(fd));
-  hooks_.to_worker({std::move(fd), listener.spec.door, peer->pid, peer->uid});
+  if (!listener.spec.for_workers()) return hooks_.to_control(std::move(fd));
+  hooks_.to_worker({std::move(fd), *listener.spec.door, peer->pid, peer->uid});
 }
 
 void Listeners::refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check) {

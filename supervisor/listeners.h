@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,11 +22,13 @@
 
 namespace ringside::supervisor {
 
-/// A socket of the folder. DOOR_UNKNOWN: the supervisor's own (control.sock).
+/// A socket of the folder.
 struct ListenerSpec {
   std::string_view name;
   SocketKind kind;
-  link::v1::Connection::Door door;
+  std::optional<link::v1::Connection::Door> door;  ///< of the workers; none: the supervisor's own (control.sock)
+
+  [[nodiscard]] bool for_workers() const { return door.has_value(); }
 };
 /// The sockets that these doors need, and control.sock.
 [[nodiscard]] std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors);

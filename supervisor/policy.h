@@ -2,13 +2,15 @@
 // What the supervisor decides about its workers, as a pure function: step(state, event, now) changes the state and says
 // what to do. No system call, no clock and no randomness but those handed in, so that a test can own all three.
 //
-//   phase        ready  exited       spawn failed  link closed  link broken   deadline         stop          stop at
-//   once backing off  -      -            -             -            -             starting, spawn  stopped stopped
-//   starting     ready  backing off  backing off   ending       ending, kill  ending, kill     ending, kill  ending,
-//   kill ready        -      backing off  -             ending       ending, kill  -                draining ending,
-//   kill draining     -      stopped      -             -            ending, kill  ending, kill     - ending, kill
-//   ending       -      backing off  -             -            kill          kill             -             kill
-//   stopped      -      -            -             -            -             -                -             -
+// clang-format off
+// phase        ready  exited       spawn failed  link closed  link broken   deadline         stop          stop at once
+// backing off  -      -            -             -            -             starting, spawn  stopped       stopped
+// starting     ready  backing off  backing off   ending       ending, kill  ending, kill     ending, kill  ending, kill
+// ready        -      backing off  -             ending       ending, kill  -                draining      ending, kill
+// draining     -      stopped      -             -            ending, kill  ending, kill     -             ending, kill
+// ending       -      backing off  -             -            kill          kill             -             kill
+// stopped      -      -            -             -            -             -                -             -
+// clang-format on
 //
 // While the pool stops, "backing off" above is "stopped". Backing off after the first failure in a row takes no time. A
 // closed link is most often a process that is about to end; killing it at once would hide how it would have ended.

@@ -86,7 +86,7 @@ Status Supervisor::start() {
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
   expiry_timer_ = RS_TRY(loop_.timer([this] { handover_.expire(); }));
   Listeners::Hooks hooks;
-  hooks.may_accept = [this] { return !policy_.stopping && !handover_.waiting() && !loads().empty(); };
+  hooks.may_accept = [this] { return may_accept(); };
   hooks.to_worker = [this](Accepted connection) { handover_.offer(std::move(connection)); };
   hooks.to_control = [this](UniqueFd connection) { control_->adopt(std::move(connection)); };
   hooks.refused = [this](UniqueFd fd) {
@@ -229,10 +229,16 @@ bool Supervisor::is_ready(std::size_t index) const {
 std::vector<Load> Supervisor::loads() const {
   std::vector<Load> out;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (is_ready(i)) out.push_back({i, slots_[i].report.connections_open() + slots_[i].handed_since_report});
+    if (!is_ready(i)) continue;
+    const Slot& slot = slots_[i];
+    // connections_open leaves rings out (control.proto), and a ring is a client like any other.
+    const std::uint64_t told = std::uint64_t{slot.report.connections_open()} + slot.report.rings();
+    out.push_back({i, told + slot.handed_since_report});
   }
   return out;
 }
+
+bool Supervisor::may_accept() const { return !policy_.stopping && !handover_.waiting() && !loads().empty(); }
 
 Status Supervisor::hand(std::size_t index, const Accepted& connection) {
   Slot& slot = slots_[index];
@@ -253,11 +259,10 @@ void Supervisor::settle() {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].process != nullptr) slots_[i].process->wake_when_writable(!all_handed && is_ready(i));
   }
-  const bool any_ready = !loads().empty();
-  listeners_->accept_for_workers(any_ready && all_handed && !policy_.stopping);
+  listeners_->accept_for_workers(may_accept());
   policy_timer_.arm(next_deadline(policy_));
   expiry_timer_.arm(handover_.next_expiry());
-  if (any_ready && !std::exchange(was_ready_, true)) {
+  if (!loads().empty() && !std::exchange(was_ready_, true)) {
     log::info("READY runtime_dir={} doors={}", folder_.path(), fmt::join(options_.config.doors, ","));
   }
   if (std::exchange(changed_, false)) publish();

@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/epoch_page.h"
 #include "base/result.h"
 #include "supervisor/config.h"
 #include "supervisor/control_server.h"
-#include "supervisor/epoch_page.h"
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/listeners.h"
@@ -75,6 +75,8 @@ class Supervisor {
 
   [[nodiscard]] bool is_ready(std::size_t slot) const;
   [[nodiscard]] std::vector<Load> loads() const;
+  /// A connection for a worker is taken while one is ready and none waits already; else the kernel's queue keeps it.
+  [[nodiscard]] bool may_accept() const;
   Status hand(std::size_t slot, const Accepted& connection);
   /// Brings everything in line with the state, after each event.
   void settle();

@@ -50,6 +50,7 @@ class SpawnSetup {
 
   [[nodiscard]] Result<pid_t> spawn(std::vector<std::string>& argv) const {
     std::vector<char*> arguments;
+    arguments.reserve(argv.size() + 1);
     for (auto& argument : argv) arguments.push_back(argument.data());
     arguments.push_back(nullptr);
     pid_t pid = -1;

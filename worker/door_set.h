@@ -15,7 +15,8 @@
 
 namespace ringside::worker {
 
-/// One thread at a time; `runtime` outlives it.
+/// adopt() and report() are one thread's, from open() on. drain() runs once, on another, beside report(); nothing is
+/// adopted after it began, and it has returned before the set goes away. `runtime` outlives the set.
 class DoorSet {
  public:
   /// Opens every door that `config` names. kInvalid: it names one that was built out.
@@ -27,7 +28,7 @@ class DoorSet {
 
   /// Serves a connection that the supervisor accepted and checked.
   void adopt(const link::v1::Connection& about, UniqueFd connection);
-  /// Takes nothing new and answers what is under way within that time. Blocks; for a thread of its own.
+  /// Takes nothing new and answers what is under way within that time. Blocks.
   void drain(Duration within);
   /// Adds the doors' part of a report.
   void report(control::v1::WorkerReport& report);

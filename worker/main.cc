@@ -27,8 +27,9 @@ void keep_large_blocks() {
 
 int main(int argc, char** argv) {
   CLI::App app("ringside-worker serves calls; ringsided starts it");
-  std::string runtime_dir = "/run/ringside";
-  app.add_option("--runtime-dir", runtime_dir, "where the sockets are (ringsided tells the worker by its link too)");
+  std::string runtime_dir;
+  app.add_option("--runtime-dir", runtime_dir,
+                 "shown by ps, so that it tells which house a worker belongs to; what counts comes over the link");
   app.set_version_flag("--version", RINGSIDE_VERSION);
   CLI11_PARSE(app, argc, argv);
 

@@ -2,12 +2,11 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
-#include <cctype>
 #include <map>
 #include <ostream>
 #include <set>
 
+#include "base/text.h"
 #include "client/cli/operator_channel.h"
 #include "client/cli/table.h"
 #include "ringside/control/v1/control.grpc.pb.h"
@@ -17,17 +16,11 @@ namespace {
 
 namespace control = ringside::control::v1;
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 /// STATE_BACKING_OFF is "backing_off".
 std::string state_of(const control::Worker& worker) {
   constexpr std::string_view kPrefix = "STATE_";
   const std::string name = control::Worker::State_Name(worker.state());
-  return name.empty() ? "?" : lower(name.substr(kPrefix.size()));
+  return name.empty() ? "?" : ascii_lower(name.substr(kPrefix.size()));
 }
 
 std::string duration_of(std::uint64_t ms) {

@@ -70,11 +70,11 @@ class HttpReply final : public Reply {
 HttpFront::HttpFront(Server& server, RequestLog& log)
     : server_(server),
       log_(log),
-      http_({}, [this](mcp::Request request, const auto& responder) { serve(std::move(request), responder); }) {}
+      http_({}, [this](const mcp::Request& request, const auto& responder) { serve(request, responder); }) {}
 
 Result<std::uint16_t> HttpFront::listen(std::uint16_t port) { return http_.listen_loopback(port); }
 
-void HttpFront::serve(mcp::Request request, const std::shared_ptr<http::Responder>& responder) {
+void HttpFront::serve(const mcp::Request& request, const std::shared_ptr<http::Responder>& responder) {
   const std::string* origin = request.headers.find("origin");
   if (origin != nullptr && !is_local_origin(*origin)) return responder->respond(refusal(403, "Origin not allowed"));
   if (request.path != "/mcp") return responder->respond(refusal(404, "Not found"));

@@ -26,7 +26,7 @@ class HttpFront {
   Result<std::uint16_t> listen(std::uint16_t port);
 
  private:
-  void serve(mcp::Request request, const std::shared_ptr<http::Responder>& responder);
+  void serve(const mcp::Request& request, const std::shared_ptr<http::Responder>& responder);
   void post(const mcp::Request& request, const std::shared_ptr<http::Responder>& responder);
   [[nodiscard]] bool has_session(const std::string& id);
 

@@ -65,7 +65,7 @@ int serve_stdio(Server& server, RequestLog& log, int in, int out, int stop) {
   const UniqueFd idle(pipe[0]);  // at its end once the last reply is gone
   auto output = std::make_shared<Output>(out, UniqueFd(pipe[1]));
   mcp::LineSplitter lines(kMaxLineBytes);
-  std::vector<char> bytes(64 * 1024);
+  std::vector<char> bytes(64ULL * 1024);
   for (;;) {
     // Without input the only things left to wait for are the replies under way.
     std::array<pollfd, 2> wait = {{{output ? in : idle.get(), POLLIN, 0}, {stop, POLLIN, 0}}};

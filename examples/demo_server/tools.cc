@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr std::int64_t kMaxSleepMs = 10 * 60 * 1000;
+constexpr std::int64_t kMaxSleepMs = 10LL * 60 * 1000;
 constexpr std::int64_t kMaxBlobBytes = 64LL << 20U;
 constexpr std::int64_t kMaxSteps = 10'000;
 constexpr int kToolErrorCode = -32001;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "base/unique_fd.h"
 
 namespace ringside {
@@ -119,6 +120,20 @@ TEST(Log, says_as_much_as_its_level) {
   EXPECT_THAT(logged_at("error"), Not(HasSubstr("a warning")));
   EXPECT_EQ(logged_at("OFF"), "");
   log::init("base_test", "info");
+}
+
+TEST(Text, only_ascii_letters_become_lower_case) { EXPECT_EQ(ascii_lower("X-\xC9@[Z09"), "x-\xC9@[z09"); }
+
+TEST(Text, hex_is_read_in_either_case_and_written_in_lower_case) {
+  std::string text;
+  for (int byte = 0; byte < 256; ++byte) {
+    text.clear();
+    append_hex(text, static_cast<unsigned char>(byte));
+    EXPECT_EQ(hex_value(text[0]) * 16 + hex_value(text[1]), byte) << text;
+    EXPECT_EQ(text, ascii_lower(text));
+  }
+  EXPECT_EQ(hex_value('F'), 15);
+  for (const char c : {'/', ':', '@', 'G', '`', 'g', '\0'}) EXPECT_EQ(hex_value(c), -1);
 }
 
 }  // namespace

@@ -342,27 +342,6 @@ TEST(RawJson, strings_are_encoded) {
   EXPECT_EQ(encode_string(""), R"("")");
 }
 
-TEST(Splice, changes_its_part_only) {
-  const std::string body = R"({"a": 1 ,"b":[2]})";
-  const std::string_view view = body;
-  EXPECT_EQ(splice(body, view.substr(6, 1), "\"one\""), R"({"a": "one" ,"b":[2]})");
-  EXPECT_EQ(splice(body, view.substr(0, 0), "x"), "x" + body);
-  EXPECT_EQ(splice(body, view.substr(view.size()), "x"), body + "x");
-  const Replacement two[] = {{view.substr(13, 3), "{}"}, {view.substr(6, 1), ""}};
-  const std::string out = splice(body, two);
-  EXPECT_EQ(out, R"({"a":  ,"b":{}})");
-  EXPECT_GE(out.capacity() - out.size(), kBodyPadding);
-}
-
-TEST(SpliceDeathTest, a_part_of_another_body_is_a_bug_of_ours) {
-  const std::string body = "{}";
-  const std::string other = "{}";
-  EXPECT_DEATH((void)splice(body, std::string_view(other), ""), "what is replaced is a part of the body");
-  const std::string_view view = body;
-  const Replacement overlapping[] = {{view, "x"}, {view.substr(1), "y"}};
-  EXPECT_DEATH((void)splice(body, overlapping), "overlaps nothing");
-}
-
 TEST(Bodies, carry_the_id_as_it_came) {
   EXPECT_EQ(result_body(R"("\u0031")", R"({"a" : 1})"), R"({"jsonrpc":"2.0","id":"\u0031","result":{"a" : 1}})");
   EXPECT_EQ(error_body("7", kMethodNotFoundCode, "no \"such\" method"),

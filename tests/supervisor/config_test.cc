@@ -57,8 +57,6 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
   EXPECT_EQ(loaded.config.workers, 3U);
   EXPECT_THAT(loaded.config.peers.users, ElementsAre(0U, 1000U));
   EXPECT_THAT(loaded.config.peers.groups, ElementsAre(0U, 50U));
-  EXPECT_TRUE(loaded.config.has_door("ring"));
-  EXPECT_FALSE(loaded.config.has_door("grpc"));
   const auto worker = to_worker_config(loaded.config, 2, "/run/x", "1.2");
   EXPECT_EQ(
       worker.ShortDebugString(),

@@ -8,7 +8,8 @@
 //   die-read        the same, but reads one byte
 //   once=FILE       misbehaves only in the process that creates FILE
 // To a connection it writes "pid=PID door=DOOR uid=UID\n" and answers lines: "epoch" → "epoch N" after an AdvanceEpoch,
-// "config" → the WorkerConfig on a line, "exit N" ends the process, anything else → "heard LINE".
+// "config" → the WorkerConfig on a line, "exit N" ends the process, anything else → "heard LINE". What came by
+// ring.sock it reports as a ring.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -27,6 +28,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/epoch_page.h"
 #include "ringside/link/v1/link.pb.h"
 #include "rpc/link.h"
 
@@ -35,6 +37,7 @@ namespace {
 
 struct Connection {
   UniqueFd fd;
+  link::v1::Connection::Door door = link::v1::Connection::DOOR_UNKNOWN;
   std::string input;
 };
 
@@ -118,15 +121,21 @@ class FakeWorker {
     RS_CHECK(received.ok() && message.has_configure() && received->descriptors.size() == 2, "Configure comes first");
     RS_CHECK(rpc::from_memfd(received->descriptors[0].get(), config_).ok(), "its first descriptor is the WorkerConfig");
     const int page = received->descriptors[1].get();
-    RS_CHECK(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0) == MAP_FAILED, "the page is read only");
-    void* mapped = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, page, 0);
-    RS_CHECK(mapped != MAP_FAILED, "the page can be mapped to read");
-    epoch_ = static_cast<const std::atomic<std::uint64_t>*>(mapped);
+    RS_CHECK(::mmap(nullptr, kEpochPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, page, 0) == MAP_FAILED,
+             "the page is read only");
+    auto mapped = EpochReader::map(page);
+    RS_CHECK(mapped.ok(), "the page can be mapped to read");
+    epoch_.emplace(std::move(mapped).value());
   }
 
   void report() {
+    std::uint32_t rings = 0;
+    for (const auto& [number, connection] : connections_) {
+      rings += connection.door == link::v1::Connection::DOOR_RING ? 1 : 0;
+    }
     link::v1::ToSupervisor message;
-    message.mutable_report()->set_connections_open(static_cast<std::uint32_t>(connections_.size()));
+    message.mutable_report()->set_rings(rings);
+    message.mutable_report()->set_connections_open(static_cast<std::uint32_t>(connections_.size()) - rings);
     tell(message);
   }
 
@@ -147,7 +156,7 @@ class FakeWorker {
     if (received->end_of_file) std::exit(0);
     if (message.has_drain() && !ordered("ignore-drain")) done_ = true;
     if (message.has_epoch_advanced()) {
-      say(epoch_asker_, "epoch " + std::to_string(epoch_->load(std::memory_order_acquire)) + "\n");
+      say(epoch_asker_, "epoch " + std::to_string(epoch_->counter().load(std::memory_order_acquire)) + "\n");
     }
     if (!message.has_connection()) return;
     UniqueFd fd = std::move(received->descriptors.at(0));
@@ -155,7 +164,7 @@ class FakeWorker {
     const int number = fd.get();
     say(number, "pid=" + std::to_string(::getpid()) + " door=" + std::to_string(message.connection().door()) +
                     " uid=" + std::to_string(message.connection().peer_uid()) + "\n");
-    connections_[number] = {std::move(fd), {}};
+    connections_[number] = {std::move(fd), message.connection().door(), {}};
     report();
   }
 
@@ -205,7 +214,7 @@ class FakeWorker {
   rpc::Link link_;
   std::vector<std::string> orders_;
   link::v1::WorkerConfig config_;
-  const std::atomic<std::uint64_t>* epoch_ = nullptr;
+  std::optional<EpochReader> epoch_;
   std::map<int, Connection> connections_;
   int epoch_asker_ = -1;
   bool done_ = false;

@@ -1,9 +1,7 @@
 #include "supervisor/handover.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -12,7 +10,6 @@
 #include <set>
 
 #include "base/unix_socket.h"
-#include "supervisor/epoch_page.h"
 
 namespace ringside::supervisor {
 namespace {
@@ -169,25 +166,6 @@ TEST_F(HandoverTest, what_is_kept_has_a_bound) {
   handover.linger(std::move(first.server));
   for (std::size_t i = 0; i < Handover::kMostKept; ++i) handover.linger(UniqueFd());
   EXPECT_TRUE(is_closed(first.client));
-}
-
-TEST(EpochPage, its_reader_sees_each_advance_and_cannot_write) {
-  auto page = EpochPage::create();
-  ASSERT_TRUE(page.ok());
-  EXPECT_EQ(::fcntl(page->fd(), F_GET_SEALS), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL);
-  EXPECT_EQ(::mmap(nullptr, kEpochPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, page->fd(), 0), MAP_FAILED);
-  EXPECT_NE(::ftruncate(page->fd(), 0), 0);
-  EXPECT_LT(::pwrite(page->fd(), "x", 1, 0), 0);
-  void* mapped = ::mmap(nullptr, kEpochPageBytes, PROT_READ, MAP_SHARED, page->fd(), 0);
-  ASSERT_NE(mapped, MAP_FAILED);
-  const auto* counter = static_cast<const std::atomic<std::uint64_t>*>(mapped);
-  EXPECT_EQ(counter->load(), 0U);
-  EpochPage moved = std::move(page).value();
-  moved.advance();
-  moved.advance();
-  EXPECT_EQ(counter->load(), 2U);
-  EXPECT_EQ(moved.value(), 2U);
-  ::munmap(mapped, kEpochPageBytes);
 }
 
 }  // namespace

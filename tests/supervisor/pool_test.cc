@@ -108,6 +108,24 @@ TEST(Supervisor, connections_go_to_the_least_loaded_worker) {
   }
 }
 
+TEST(Supervisor, an_attached_ring_counts_like_a_connection) {
+  Pool pool({.workers = 2});
+  pool.wait_ready();
+  const auto rings_become = [&](std::uint32_t first, std::uint32_t second) {
+    return eventually([&] {
+      const auto status = pool.status();
+      return status.workers(0).report().rings() == first && status.workers(1).report().rings() == second;
+    });
+  };
+  const Peer stays = Peer::to(pool.socket("ring.sock"), SocketKind::kSeqPacket);
+  std::optional<Peer> leaves = Peer::to(pool.socket("ring.sock"), SocketKind::kSeqPacket);
+  ASSERT_TRUE(rings_become(1, 1));
+  leaves.reset();
+  ASSERT_TRUE(rings_become(1, 0));
+  Peer next = Peer::to(pool.socket("runtime.sock"));
+  EXPECT_EQ(number_in(next.line().value_or("pid=0"), "pid"), pool.worker(1).pid());
+}
+
 TEST(Supervisor, every_door_has_its_socket_and_the_worker_is_told_which) {
   Pool pool({.config = R"({"mcpServers": {"b": {"builtin": true}}, "limits": {"bodyBytes": 4096}})"});
   pool.wait_ready();

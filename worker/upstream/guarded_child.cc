@@ -113,7 +113,7 @@ std::vector<std::string> child_environment(const StdioUpstreamOptions& options) 
     const char* value = std::getenv(name);
     if (value != nullptr && !options.env.contains(name)) out.push_back(std::string(name) + "=" + value);
   }
-  for (const auto& [name, value] : options.env) out.push_back(name + "=" + value);
+  for (const auto& [name, value] : options.env) out.emplace_back(name).append("=").append(value);
   return out;
 }
 

@@ -1,24 +1,24 @@
 #include "worker/upstream/http_post.h"
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <utility>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "mcp/message.h"
 
 namespace ringside::worker {
 namespace {
 
 // What is read for nothing, so that the connection can be used again, before giving it up is cheaper.
-constexpr std::size_t kMaxDiscardedBytes = 64 * 1024;
+constexpr std::size_t kMaxDiscardedBytes = 64ULL * 1024;
 // The most a body's first buffer takes on the word of its Content-Length.
 constexpr std::size_t kMaxTrustedLength = 1 << 20U;
 
 bool same_text(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+                    [](char x, char y) { return ascii_lower(x) == ascii_lower(y); });
 }
 
 std::string_view media_type(std::string_view content_type) {
@@ -53,15 +53,13 @@ void Post::on_head(int status, const mcp::Headers& headers) {
   session_id_ = headers.get("mcp-session-id");
   content_type_ = headers.get("content-type");
   const auto type = media_type(content_type_);
-  if (!id_) {
-    form_ = Form::kOther;
-  } else if (same_text(type, "application/json")) {
+  form_ = Form::kOther;
+  if (!id_) return;
+  if (same_text(type, "application/json")) {
     form_ = Form::kJson;
     body_.reserve(std::min(stated_length(headers), kMaxTrustedLength) + mcp::kBodyPadding);
   } else if (same_text(type, "text/event-stream") && is_success(status)) {
     form_ = Form::kEvents;
-  } else {
-    form_ = Form::kOther;
   }
 }
 

@@ -12,6 +12,7 @@ namespace {
 constexpr auto kOpenTimeout = std::chrono::seconds(60);
 constexpr auto kNotifyTimeout = std::chrono::seconds(10);
 constexpr auto kCloseTimeout = std::chrono::milliseconds(500);
+constexpr std::size_t kMostFarewellBytes = 64ULL * 1024;  // of an answer that nobody reads
 // How long a stream may go on once its answer came. A server ends it at once as a rule, which keeps the connection; one
 // that does not shall not keep one of the pool's few.
 constexpr auto kLinger = std::chrono::milliseconds(250);
@@ -68,7 +69,8 @@ void HttpSession::close() {
       farewell.method = "DELETE";
       farewell.deadline = after(kCloseTimeout);
       farewell.repeatable = true;
-      client_.fetch(std::move(farewell), 64 * 1024, [closing](const Result<mcp::Response>&) { closing->set_value(); });
+      client_.fetch(std::move(farewell), kMostFarewellBytes,
+                    [closing](const Result<mcp::Response>&) { closing->set_value(); });
     }
   }
   for (const auto& done : dones) done(kClosed);

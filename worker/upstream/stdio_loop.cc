@@ -22,7 +22,7 @@ constexpr auto kHandshakeTimeout = std::chrono::seconds(120);
 constexpr auto kStopTimeout = std::chrono::seconds(1);
 // The guard's half second of grace, and time to kill.
 constexpr auto kGuardTimeout = std::chrono::seconds(3);
-constexpr std::size_t kReadBytes = 64 * 1024;
+constexpr std::size_t kReadBytes = 64ULL * 1024;
 constexpr std::size_t kStderrLineBytes = 1024;
 // Reads in a row from one pipe: one while others wait for their turn, and enough to empty a pipe of any usual size when
 // the child is gone.

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "mcp/envelope.h"
 
 namespace ringside::worker {
@@ -125,10 +125,7 @@ bool HttpPeer::read_request(int fd, std::string& buffer, PeerRequest& request) {
   for (auto at = buffer.find("\r\n") + 2; at < end;) {
     const auto line_end = buffer.find("\r\n", at);
     const auto colon = buffer.find(':', at);
-    auto name = buffer.substr(at, colon - at);
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    request.headers[name] = buffer.substr(colon + 2, line_end - colon - 2);
+    request.headers[ascii_lower(buffer.substr(at, colon - at))] = buffer.substr(colon + 2, line_end - colon - 2);
     at = line_end + 2;
   }
   std::size_t length = 0;

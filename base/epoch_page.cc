@@ -1,17 +1,24 @@
-#include "supervisor/epoch_page.h"
+#include "base/epoch_page.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <new>
 #include <utility>
 
-namespace ringside::supervisor {
+namespace ringside {
+namespace {
 
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free, "the counter is shared between processes");
-static_assert(sizeof(std::atomic<std::uint64_t>) == 8, "readers map it as a uint64");
+using Counter = std::atomic<std::uint64_t>;
+static_assert(Counter::is_always_lock_free, "the counter is shared between processes");
+static_assert(sizeof(Counter) == 8, "the page's layout says a uint64");
+
+constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+
+}  // namespace
 
 Result<EpochPage> EpochPage::create() {
   UniqueFd fd(::memfd_create("ringside-epoch", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -21,15 +28,13 @@ Result<EpochPage> EpochPage::create() {
   void* page = ::mmap(nullptr, kEpochPageBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (page == MAP_FAILED) return Error{Code::kSystem, errno, "the epoch page cannot be mapped"};
   EpochPage epoch(std::move(fd), page);
-  constexpr unsigned kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
   if (::fcntl(epoch.fd(), F_ADD_SEALS, kSeals) != 0) {
     return Error{Code::kSystem, errno, "the epoch page cannot be sealed"};
   }
   return epoch;
 }
 
-EpochPage::EpochPage(UniqueFd fd, void* page)
-    : fd_(std::move(fd)), counter_(new (page) std::atomic<std::uint64_t>(0)) {}
+EpochPage::EpochPage(UniqueFd fd, void* page) : fd_(std::move(fd)), counter_(new (page) Counter(0)) {}
 
 EpochPage::EpochPage(EpochPage&& other) noexcept
     : fd_(std::move(other.fd_)), counter_(std::exchange(other.counter_, nullptr)) {}
@@ -42,6 +47,20 @@ EpochPage::~EpochPage() {
 // the worker that asked sent its message.
 void EpochPage::advance() { counter_->fetch_add(1, std::memory_order_release); }
 
-std::uint64_t EpochPage::value() const { return counter_->load(std::memory_order_acquire); }
+Result<EpochReader> EpochReader::map(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || info.st_size != kEpochPageBytes || ::fcntl(fd, F_GET_SEALS) != kSeals) {
+    return Error{Code::kPeerLied, 0, "what came as the epoch page is none"};
+  }
+  void* page = ::mmap(nullptr, kEpochPageBytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (page == MAP_FAILED) return Error{Code::kSystem, errno, "the epoch page cannot be mapped"};
+  return EpochReader(static_cast<const Counter*>(page));
+}
 
-}  // namespace ringside::supervisor
+EpochReader::EpochReader(EpochReader&& other) noexcept : counter_(std::exchange(other.counter_, nullptr)) {}
+
+EpochReader::~EpochReader() {
+  if (counter_ != nullptr) ::munmap(const_cast<Counter*>(counter_), kEpochPageBytes);
+}
+
+}  // namespace ringside

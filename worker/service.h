@@ -1,0 +1,40 @@
+#pragma once
+// What a worker serves with, built from its configuration: the session store, the upstreams, the runtime, the doors.
+
+#include <memory>
+
+#include "base/epoch_page.h"
+#include "base/result.h"
+#include "http/client.h"
+#include "ringside/link/v1/link.pb.h"
+#include "rpc/link.h"
+#include "worker/door_set.h"
+#include "worker/link_port.h"
+#include "worker/runtime/runtime.h"
+
+namespace ringside::worker {
+
+/// Owns it all. For the thread of the link, but for doors().drain() (door_set.h).
+class Service {
+ public:
+  /// Takes Configure's two descriptors and opens the doors. Starts the log at the level that is configured. `port`
+  /// outlives the service. kPeerLied: the descriptors are not what Configure promises.
+  static Result<std::unique_ptr<Service>> open(const rpc::Link::Received& configure, LinkPort& port);
+
+  /// Tells the supervisor how this worker is doing.
+  void report();
+  [[nodiscard]] DoorSet& doors() { return *doors_; }
+
+ private:
+  Service(EpochReader epoch, LinkPort& port) : epoch_(std::move(epoch)), port_(port) {}
+  Status build(const link::v1::WorkerConfig& config);
+
+  // In the order they are built; they go away in reverse.
+  EpochReader epoch_;
+  LinkPort& port_;
+  std::unique_ptr<http::Client> http_client_;
+  std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<DoorSet> doors_;
+};
+
+}  // namespace ringside::worker
