@@ -33,8 +33,8 @@ struct ClientOptions {
   std::size_t max_body_bytes = 64ULL << 20U;  ///< larger requests are answered with 413 here, unsent
   std::uint64_t segment_bytes = 4ULL << 20U;  ///< of the request segment
   Duration spin{0};                           ///< how long a waiting caller looks for its answer before it sleeps
-  Duration connect_timeout = std::chrono::seconds(5);
-  std::string client_name = "ringside-client";  ///< for the worker's log
+  Duration connect_timeout = std::chrono::seconds(5);  ///< also how long calls wait for a lost worker's successor
+  std::string client_name = "ringside-client";         ///< for the worker's log
 };
 
 /// How one call went; for --trace and for tests.

@@ -17,6 +17,9 @@ namespace {
 
 /// Several workers may die one after the other; a call that meets as many deaths as this has other troubles.
 constexpr int kMostTries = 4;
+// Between two attempts to connect again. A worker that is being started takes some tens of milliseconds.
+constexpr auto kFirstPause = std::chrono::milliseconds(5);
+constexpr auto kLongestPause = std::chrono::milliseconds(200);
 constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
 constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
 constexpr Error kNobody{Code::kUnavailable, 0,
@@ -172,6 +175,11 @@ Result<std::shared_ptr<Client>> DoorClient::open(ClientOptions options, Connecto
 }
 
 DoorClient::~DoorClient() {
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    closing_changed_.notify_all();
+  }
   errands_.stop();
   // Each transport ends its calls as it goes, and settling those still needs the other members.
   line_.reset();
@@ -201,8 +209,9 @@ Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
     if (last_failure_) return *last_failure_;
   }
   connecting_ = true;
+  const bool again = line_ != nullptr;
   lock.unlock();
-  auto transport = connect(deadline);
+  auto transport = again ? connect_again(deadline) : connect(deadline);
   lock.lock();
   connecting_ = false;
   ++attempts_;
@@ -223,6 +232,17 @@ Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
   Lease lease(*line_);
   lock.unlock();
   return lease;
+}
+
+Result<std::shared_ptr<Transport>> DoorClient::connect_again(SteadyTime deadline) {
+  const SteadyTime patience = std::min(deadline, deadline_after(options_.connect_timeout));
+  for (Duration pause = kFirstPause;; pause = std::min<Duration>(2 * pause, kLongestPause)) {
+    auto transport = connect(deadline);
+    if (transport.ok() || transport.error().code != Code::kUnavailable) return transport;
+    const SteadyTime next = std::chrono::steady_clock::now() + pause;
+    std::unique_lock lock(mutex_);
+    if (next >= patience || closing_changed_.wait_until(lock, next, [this] { return closing_; })) return transport;
+  }
 }
 
 Result<std::shared_ptr<Transport>> DoorClient::connect(SteadyTime deadline) {

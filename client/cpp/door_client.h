@@ -48,6 +48,9 @@ class DoorClient final : public Client {
   /// The same, connecting again first where that is needed. One thread connects, the others wait for it.
   Result<Lease> acquire(SteadyTime deadline);
   Result<std::shared_ptr<Transport>> connect(SteadyTime deadline);
+  /// The same for a client that was connected before: whoever served it comes back, perhaps after a pause, so it is
+  /// patient for connect_timeout.
+  Result<std::shared_ptr<Transport>> connect_again(SteadyTime deadline);
   Result<std::shared_ptr<Transport>> choose(SteadyTime deadline);
 
   void send(const std::shared_ptr<AsyncCall>& call, Lease lease);
@@ -62,6 +65,8 @@ class DoorClient final : public Client {
   std::unique_ptr<Line> line_;
   std::vector<std::unique_ptr<Line>> retired_;  ///< replaced, with calls still under way
   bool connecting_ = false;
+  bool closing_ = false;
+  std::condition_variable closing_changed_;
   std::uint64_t attempts_ = 0;
   std::optional<Error> last_failure_;  ///< of the attempt that ended last
 

@@ -117,6 +117,7 @@ class AClient : public testing::Test {
     ClientOptions options;
     options.door = door;
     options.max_body_bytes = max_body_bytes;
+    options.connect_timeout = patience_;
     return DoorClient::open(options, connector());
   }
   void close(DoorChoice door, Code why = Code::kUnavailable) {
@@ -132,6 +133,7 @@ class AClient : public testing::Test {
   }
 
   World world_;
+  Duration patience_ = milliseconds(100);
 };
 
 TEST_F(AClient, on_auto_takes_the_first_open_of_ring_grpc_http) {
@@ -148,6 +150,7 @@ TEST_F(AClient, on_auto_takes_the_first_open_of_ring_grpc_http) {
 
 TEST_F(AClient, on_auto_gives_each_door_its_share_of_the_time) {
   close_all();
+  patience_ = seconds(5);
   ASSERT_FALSE(open(DoorChoice::kAuto).ok());
   ASSERT_EQ(world_.given.size(), 3U);
   EXPECT_LE(world_.given[0], Duration(seconds(5)) / 3);
@@ -356,6 +359,33 @@ TEST_F(AClient, connects_once_for_sixty_four_threads_that_find_it_gone) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(good, 64);
   EXPECT_EQ(world_.tried.size(), 2U);
+}
+
+TEST_F(AClient, waits_for_whoever_comes_after_a_lost_worker) {
+  patience_ = seconds(30);
+  const auto client = open(DoorChoice::kGrpc).value();
+  close_all();
+  world_.worker_dies = 1;
+  const auto waiting = start(*client, post("x"));
+  const std::size_t tried = 3;
+  while ([&] {
+    const std::lock_guard lock(world_.mutex);
+    return world_.tried.size() < tried;
+  }()) {
+    std::this_thread::yield();
+  }
+  open_all();
+  EXPECT_TRUE(waiting->answer.get().ok());
+}
+
+TEST_F(AClient, goes_at_once_while_it_waits_for_a_worker) {
+  patience_ = std::chrono::hours(1);
+  auto client = open(DoorChoice::kGrpc).value();
+  close_all();
+  world_.worker_dies = 1;
+  const auto waiting = start(*client, post("x"));
+  client.reset();
+  EXPECT_FALSE(waiting->answer.get().ok());
 }
 
 TEST_F(AClient, tells_all_who_wait_when_connecting_fails) {

@@ -200,6 +200,28 @@ TEST(House, a_call_that_may_run_twice_does_not_fail_when_every_worker_dies) {
   }
 }
 
+TEST(House, calls_outlive_the_supervisor_and_its_sessions_too) {
+  for (const DoorChoice door : kDoors) {
+    House house;
+    const auto client = house.client(door);
+    const std::string session = open_session(*client);
+    std::promise<Answer> answered;
+    client->call_async(
+        post(R"({"jsonrpc":"2.0","id":"q","method":"tools/call","params":{"name":"sleep","arguments":{"ms":1500}}})",
+             session),
+        {}, [&](Answer answer) { answered.set_value(std::move(answer)); });
+    ASSERT_TRUE(eventually([&] {
+      const auto now = house.status();
+      return std::any_of(now.workers().begin(), now.workers().end(),
+                         [](const auto& worker) { return worker.report().calls_under_way() == 1; });
+    }));
+    house.kill_supervisor();
+    const Answer answer = answered.get_future().get();
+    ASSERT_TRUE(answer.ok()) << to_string(door) << ": " << answer.error().message;
+    EXPECT_EQ(answer->status, 200) << to_string(door) << ": " << answer->body;
+  }
+}
+
 TEST(House, sockets_stay_the_same_files_while_workers_die) {
   const House house;
   const auto inodes = [&] {

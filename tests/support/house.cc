@@ -28,15 +28,26 @@ bool is_alive(pid_t pid) { return std::filesystem::exists("/proc/" + std::to_str
 
 }  // namespace
 
-House::House(HouseOptions options) : dir_(folder_.file("run")), workers_(options.workers) {
+House::House(HouseOptions options)
+    : dir_(folder_.file("run")), workers_(options.workers), environment_(std::move(options.environment)) {
   write_file(folder_.file("ringside.json"), options.config);
-  supervisor_ = std::make_unique<Process>(
-      ProcessOptions{.argv = {program("ringsided"), "--config", folder_.file("ringside.json"), "--runtime-dir", dir_,
-                              "--workers", std::to_string(options.workers)},
-                     .environment = std::move(options.environment),
-                     .stderr_path = folder_.file("log")});
+  start();
+}
+
+void House::start() {
+  supervisor_ =
+      std::make_unique<Process>(ProcessOptions{.argv = {program("ringsided"), "--config", folder_.file("ringside.json"),
+                                                        "--runtime-dir", dir_, "--workers", std::to_string(workers_)},
+                                               .environment = environment_,
+                                               .stderr_path = folder_.file("log")});
   const bool ready = eventually([&] { return supervisor_->wait(std::chrono::milliseconds(0)) >= 0 || all_ready(); });
   if (!ready || !all_ready()) ADD_FAILURE() << "ringsided did not become ready:\n" << log();
+}
+
+void House::kill_supervisor() {
+  supervisor_->signal(SIGKILL);
+  supervisor_->wait();
+  start();
 }
 
 House::~House() {

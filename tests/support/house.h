@@ -38,15 +38,20 @@ class House {
   [[nodiscard]] bool all_ready() const;
   /// SIGKILLs a worker and waits until the supervisor has another ready in its place.
   void kill_worker(pid_t pid) const;
+  /// SIGKILLs the supervisor, with which its workers die, and starts another in the same folder.
+  void kill_supervisor();
 
   /// A client by this door; fails the test when it cannot connect.
   [[nodiscard]] std::shared_ptr<Client> client(DoorChoice door) const;
   [[nodiscard]] ClientOptions client_options(DoorChoice door) const;
 
  private:
+  void start();
+
   TempDir folder_;
   std::string dir_;
   int workers_;
+  std::vector<std::string> environment_;
   std::unique_ptr<Process> supervisor_;
 };
 
