@@ -17,7 +17,7 @@ class BlockPool {
 
   /// The first free run of `count` (at least 1) blocks, now in use; nothing when there is none that long.
   [[nodiscard]] std::optional<std::uint32_t> take(std::uint32_t count);
-  /// Makes a run free that take() gave out, whole.
+  /// Makes a run free that take() gave out, or a part of one.
   void give(std::uint32_t first, std::uint32_t count);
 
   [[nodiscard]] std::uint32_t blocks() const { return blocks_; }

@@ -83,18 +83,21 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   if (entry.slot >= kSlots) return state.lied("bad_slot");
   State::SlotUse& use = state.slots[entry.slot];
   if (use.use != State::Use::kPublished || use.sequence != entry.sequence) return state.lied("bad_sequence");
+  const bool knows_parts = (state.worker->terms.features & kFeatureParts) != 0;
   const bool inline_answer = entry.flags == (kCompletionFinal | kCompletionInline);
-  if (entry.flags != kCompletionFinal && !inline_answer) return state.lied("bad_flags");
+  const bool more = entry.flags == kCompletionMore && knows_parts;
+  const bool send_more = entry.flags == kCompletionSend && knows_parts;
+  if (entry.flags != kCompletionFinal && !inline_answer && !more && !send_more) return state.lied("bad_flags");
   if (!run_holds(entry.header_bytes, entry.body_bytes, entry.first, entry.count, state.worker->blocks) ||
-      (inline_answer && entry.count != 0)) {
+      ((inline_answer || send_more) && entry.count != 0)) {
     return state.lied("bad_run");
   }
+  if (send_more && (use.part_due || use.sent >= use.total)) return state.lied("bad_sequence");
 
-  state.free_blocks(use);
-  if (use.cancel_sent && !state.worker_has_passed(use.cancel_position)) {
-    state.hold_slot(entry.slot, State::Use::kCancelled);
-  } else {
-    state.free_slot(entry.slot);
+  if (send_more) {
+    use.part_due = true;
+  } else if (!more) {
+    state.end_call(entry.slot);
   }
   ++state.completion_head;
   // Release: pairs with the acquire of completion_head in WorkerEnd::complete; the entry has been read.
@@ -105,8 +108,21 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   taken->sequence = entry.sequence;
   taken->status = entry.status;
   taken->inline_answer = inline_answer;
+  taken->more = more;
+  taken->send_more = send_more;
   taken->answer = state.loan({entry.first, entry.count}, entry.header_bytes, entry.body_bytes);
   return taken;
+}
+
+/// The call in the slot has its last completion.
+void ClientEnd::State::end_call(std::uint32_t index) {
+  SlotUse& use = slots[index];
+  free_blocks(use);
+  if (use.cancel_sent && !worker_has_passed(use.cancel_position)) {
+    hold_slot(index, Use::kCancelled);
+  } else {
+    free_slot(index);
+  }
 }
 
 Result<Loan> ClientEnd::borrow(const Handle& handle, const Claim& claim) {

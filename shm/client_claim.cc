@@ -18,6 +18,7 @@ ClientEnd::Claim& ClientEnd::Claim::operator=(Claim&& other) noexcept {
   sequence_ = other.sequence_;
   first_ = other.first_;
   count_ = other.count_;
+  total_ = other.total_;
   header_ = std::exchange(other.header_, {});
   body_ = std::exchange(other.body_, {});
   return *this;
@@ -48,32 +49,37 @@ Result<ClientEnd::Claim> ClientEnd::claim(std::size_t header_bytes, std::size_t 
   if (!count || *count > state.blocks.blocks())
     return Error{Code::kTooLarge, 0, "the body can never fit into this ring"};
   const std::lock_guard lock(state.mutex);
-  RS_CHECK(state.theirs != nullptr, "join() comes before claim()");
-  if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
-  if (state.free_slots.empty()) state.settle_held();
-  if (state.free_slots.empty()) return Error{Code::kFull, 0, "every slot of the ring is in use"};
+  return state.claim_run(this, *count, header_bytes, body_bytes);
+}
+
+Result<ClientEnd::Claim> ClientEnd::State::claim_run(ClientEnd* end, std::uint32_t count, std::size_t header_bytes,
+                                                     std::size_t body_bytes) {
+  RS_CHECK(worker != nullptr, "join() comes before claim()");
+  if (!lie.empty()) return Error{Code::kPeerLied, 0, lie};
+  if (free_slots.empty()) settle_held();
+  if (free_slots.empty()) return Error{Code::kFull, 0, "every slot of the ring is in use"};
   std::optional<std::uint32_t> first = 0;
-  if (*count > 0) {
-    first = state.blocks.take(*count);
+  if (count > 0) {
+    first = blocks.take(count);
     if (!first) {
-      RS_TRY_STATUS(state.take_releases());
-      first = state.blocks.take(*count);
+      RS_TRY_STATUS(take_releases());
+      first = blocks.take(count);
     }
     if (!first) return Error{Code::kFull, 0, "the ring has no room for the body now"};
   }
 
   Claim claim;
-  claim.end_ = this;
-  claim.slot_ = state.free_slots.back();
-  claim.sequence_ = state.next_sequence++;
+  claim.end_ = end;
+  claim.slot_ = free_slots.back();
+  claim.sequence_ = next_sequence++;
   claim.first_ = *first;
-  claim.count_ = *count;
-  auto* const run = reinterpret_cast<char*>(state.pool + block_offset(*first));
+  claim.count_ = count;
+  claim.total_ = body_bytes;
+  auto* const run = reinterpret_cast<char*>(pool + block_offset(*first));
   claim.header_ = {run, header_bytes};
   if (body_bytes > 0) claim.body_ = {run + body_offset(static_cast<std::uint32_t>(header_bytes)), body_bytes};
-  state.free_slots.pop_back();
-  state.slots[claim.slot_] = {
-      .use = State::Use::kClaimed, .first = *first, .count = *count, .sequence = claim.sequence_};
+  free_slots.pop_back();
+  slots[claim.slot_] = {.use = Use::kClaimed, .first = *first, .count = count, .sequence = claim.sequence_};
   return claim;
 }
 
@@ -86,7 +92,7 @@ void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
     State::SlotUse& slot = state.slots[claim.slot_];
     RS_CHECK(slot.use == State::Use::kClaimed, "a claim that was lent is not published too");
     slot.use = State::Use::kPublished;
-    state.write_slot(claim, 0, deadline);
+    state.write_slot(claim, slot.in_parts() ? std::uint32_t{kSlotMore} : 0, deadline);
     if (!state.detached) bell = state.submit(claim.slot_);  // else join() does
   }
   claim.end_ = nullptr;
@@ -116,7 +122,9 @@ void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
       return state.free_slot(slot);
     }
     use.cancel_sent = true;
-    state.ours->slots[slot].flags.store(kSlotCancel, std::memory_order_relaxed);  // ordered by submission_tail
+    // Ordered by submission_tail. MORE stays: it tells the worker what it is that was cancelled.
+    state.ours->slots[slot].flags.store(kSlotCancel | (use.sent < use.total ? kSlotMore : 0U),
+                                        std::memory_order_relaxed);
     bell = state.submit(slot);
     use.cancel_position = state.submission_tail;
   }

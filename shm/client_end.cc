@@ -73,15 +73,17 @@ ClientEnd::State::Bell ClientEnd::State::publish_again() {
             [this](std::uint32_t a, std::uint32_t b) { return slots[a].sequence < slots[b].sequence; });
   Bell bell;
   for (const std::uint32_t index : published) {
-    ours->slots[index].flags.store(slots[index].retry ? std::uint32_t{kSlotRetry} : 0, std::memory_order_relaxed);
+    const std::uint32_t retry = slots[index].retry ? kSlotRetry : 0U;
+    const std::uint32_t more = slots[index].in_parts() ? kSlotMore : 0U;  // published while no worker was there
+    ours->slots[index].flags.store(retry | more, std::memory_order_relaxed);
     if (auto first = submit(index)) bell = std::move(first);
   }
   return bell;
 }
 
-std::vector<ClientEnd::Published> ClientEnd::detach(int most_deaths) {
+std::vector<ClientEnd::Dropped> ClientEnd::detach(int most_deaths) {
   State& state = *state_;
-  std::vector<Published> given_up;
+  std::vector<Dropped> dropped;
   const std::lock_guard lock(state.mutex);
   RS_CHECK(state.worker != nullptr && !state.detached, "only a worker that was joined can be gone");
   RS_CHECK(!state.waiting.load(std::memory_order_seq_cst), "nobody waits for a worker that is gone");
@@ -95,13 +97,13 @@ std::vector<ClientEnd::Published> ClientEnd::detach(int most_deaths) {
       slot.retry = true;
       ++slot.deaths;
     }
-    const bool too_many = slot.deaths >= most_deaths;
-    if (too_many) given_up.push_back({index, slot.sequence});
-    if (!too_many && !slot.cancel_sent) continue;
+    const bool too_often = slot.deaths >= most_deaths;
+    if (!too_often && !slot.in_parts() && !slot.cancel_sent) continue;
+    if (!slot.cancel_sent) dropped.push_back({index, slot.sequence, slot.retry, too_often});
     state.free_blocks(slot);
     state.free_slot(index);
   }
-  return given_up;
+  return dropped;
 }
 
 }  // namespace ringside::shm

@@ -22,6 +22,7 @@ namespace ringside::shm {
 struct Terms {
   std::uint64_t ring = 0;
   std::uint32_t generation = 0;
+  std::uint32_t features = 0;  ///< bits of layout.h
 };
 
 /// An answer's bytes in the worker's segment, lent to this process. They go back to the worker when the loan goes away,
@@ -60,16 +61,18 @@ class ClientEnd {
   /// refusal's name, and nothing has changed.
   Status join(UniqueFd response_segment, UniqueFd doorbell, Terms terms);
 
-  /// A published call, by its slot and sequence.
-  struct Published {
+  /// A published call that join() will not publish again.
+  struct Dropped {
     std::uint32_t slot = 0;
     std::uint64_t sequence = 0;
+    bool taken = false;      ///< a worker may have run it
+    bool too_often = false;  ///< so many have that it may be what they die of
   };
   /// The worker writes no more: its end of the attachment's socket has closed. After poll() has found the last answer,
   /// while nobody is inside wait(), and nobody enters it before join(). Meanwhile calls may be claimed, published and
-  /// cancelled; loans stay good. Calls that `most_deaths` workers have taken and not answered are free at once and are
-  /// returned: they may be what the workers die of.
-  std::vector<Published> detach(int most_deaths);
+  /// cancelled; loans stay good. What is returned is over here and its slot free: calls that `most_deaths` workers have
+  /// taken and not answered, and those whose body went in parts, of which the segment holds the last only.
+  std::vector<Dropped> detach(int most_deaths);
 
   /// A slot and a run of blocks of our own pool, to be filled, then published or lent as a handle. Dropped unpublished,
   /// both are free again. Never outlives its ClientEnd.
@@ -82,6 +85,7 @@ class ClientEnd {
     [[nodiscard]] std::uint32_t slot() const { return slot_; }
     [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
     [[nodiscard]] std::span<char> header() const { return header_; }
+    /// Of a claim in parts, the first part.
     [[nodiscard]] std::span<char> body() const { return body_; }
 
    private:
@@ -92,12 +96,21 @@ class ClientEnd {
     std::uint64_t sequence_ = 0;
     std::uint32_t first_ = 0;
     std::uint32_t count_ = 0;
+    std::uint64_t total_ = 0;  // of the body in all parts
     std::span<char> header_;
     std::span<char> body_;
   };
   /// kFull: no slot or no run of blocks now (send inline, or wait). kTooLarge: it can never fit. kPeerLied: the ring is
   /// over.
   Result<Claim> claim(std::size_t header_bytes, std::size_t body_bytes);
+  /// The same for a body that comes in parts, each as large as the run that there is room for now: fill and publish the
+  /// first; whenever poll() says `send_more`, fill next_part() and call publish_part(). kTooLarge also where the worker
+  /// knows no parts.
+  Result<Claim> claim_in_parts(std::size_t header_bytes, std::uint64_t total_bytes);
+  /// Where the next part goes, at most as many bytes as are left. Empty: the call was cancelled, or its worker is gone.
+  [[nodiscard]] std::span<char> next_part(std::uint32_t slot, std::uint64_t sequence);
+  /// Publishes what next_part() gave, filled.
+  void publish_part(std::uint32_t slot, std::uint64_t sequence);
   /// Publishes a claimed call; rings the doorbell if the worker sleeps. Its blocks are free again when its FINAL
   /// completion has been taken.
   void publish(Claim&& claim, SteadyTime deadline);
@@ -111,9 +124,11 @@ class ClientEnd {
     std::uint64_t sequence = 0;
     int status = 0;
     bool inline_answer = false;  ///< fetch it over the channel
+    bool more = false;           ///< a part of the answer (the header comes with the first); not the end of the call
+    bool send_more = false;      ///< no answer: the worker asks for the next part of the request
     Loan answer;                 ///< header and body
   };
-  /// Takes the next FINAL completion, if there is one. kPeerLied: the worker broke the protocol, the ring is over.
+  /// Takes the next completion, if there is one. kPeerLied: the worker broke the protocol, the ring is over.
   Result<std::optional<Taken>> poll();
 
   /// Waits until poll() would find something, `deadline` passes (kTimeout), or wake() is called (fine). One thread at a

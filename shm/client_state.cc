@@ -29,7 +29,7 @@ ClientEnd::WorkerSide::WorkerSide(Segment mapped, UniqueFd bell, Terms agreed, s
       owner(std::move(attached)) {}
 
 void ClientEnd::WorkerSide::give_back(std::uint32_t first, std::uint32_t count) {
-  if (const auto state = owner.lock()) state->give_back(*this, first, count);
+  if (const auto state = owner.lock()) state->give_back(*this, {first, count});
 }
 
 void ClientEnd::WorkerSide::ring() const {
@@ -54,7 +54,7 @@ void ClientEnd::State::write_slot(const Claim& claim, std::uint32_t flags, Stead
   slot.flags.store(flags, std::memory_order_relaxed);
   slot.header_bytes = static_cast<std::uint32_t>(claim.header_.size());
   slot.body_bytes = claim.body_.size();
-  slot.total_bytes = claim.body_.size();
+  slot.total_bytes = claim.total_;
   slot.first_block = claim.first_;
   slot.block_count = claim.count_;
   slot.deadline_ns = deadline_ns(deadline);
@@ -90,14 +90,22 @@ void ClientEnd::State::release(Release entry) {
   ours->releases[release_tail % kReleases] = entry;
   ++release_tail;
   // Release: pairs with the acquire of release_tail in WorkerEnd::State::take_releases. Our last reads of the run come
-  // before it too, so the worker's next bytes there cannot show up in them.
-  ours->release_tail.value.store(release_tail, std::memory_order_release);
+  // before it too, so the worker's next bytes there cannot show up in them. Sequentially consistent: see give_back.
+  ours->release_tail.value.store(release_tail, std::memory_order_seq_cst);
 }
 
-void ClientEnd::State::give_back(const WorkerSide& side, std::uint32_t first, std::uint32_t count) {
-  const std::lock_guard lock(mutex);
-  // A worker that is gone wants nothing back, and its successor never lent it.
-  if (worker.get() == &side && !detached) release({first, count});
+void ClientEnd::State::give_back(const WorkerSide& side, Release run) {
+  Bell bell;
+  {
+    const std::lock_guard lock(mutex);
+    // A worker that is gone wants nothing back, and its successor never lent it.
+    if (worker.get() != &side || detached) return;
+    release(run);
+    // The worker stores `starved` and `park`, then loads release_tail (WorkerEnd::park); we stored release_tail, now
+    // load the two. All sequentially consistent, so one of us sees the other.
+    if (side.shared->starved.value.load(std::memory_order_seq_cst) != 0) bell = must_ring();
+  }
+  ring(bell);
 }
 
 void ClientEnd::State::free_blocks(SlotUse& slot) {

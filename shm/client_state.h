@@ -59,6 +59,10 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
     std::uint32_t cancel_position = 0;  // the submission tail behind the cancelling entry
     std::uint32_t attachment = 0;       // of a lent one: the worker that may know its handle
     std::uint64_t sequence = 0;
+    std::uint64_t total = 0;  // of the body, of a claim in parts; 0: it has one
+    std::uint64_t sent = 0;   // of these, what was published
+    bool part_due = false;    // the worker has asked for it
+    [[nodiscard]] bool in_parts() const { return total != 0; }
   };
 
   explicit State(Segment segment);
@@ -68,9 +72,12 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
   [[nodiscard]] Bell submit(std::uint32_t slot);
   [[nodiscard]] Bell must_ring();
   void release(Release entry);
+  /// A slot and a run of `count` blocks, as far as there are any.
+  Result<Claim> claim_run(ClientEnd* end, std::uint32_t count, std::size_t header_bytes, std::size_t body_bytes);
   void free_blocks(SlotUse& slot);
   void free_slot(std::uint32_t index);
   void hold_slot(std::uint32_t index, Use use);
+  void end_call(std::uint32_t index);
   [[nodiscard]] Bell abandon_slot(std::uint32_t index);
   /// A lent slot whose handle no worker can know any more.
   [[nodiscard]] bool is_forgotten(const SlotUse& slot) const { return detached || slot.attachment != attachment; }
@@ -83,7 +90,7 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
   // Without the mutex.
   [[nodiscard]] bool worker_has_passed(std::uint32_t submission) const;
   void ring(const Bell& bell);
-  void give_back(const WorkerSide& side, std::uint32_t first, std::uint32_t count);
+  void give_back(const WorkerSide& side, Release run);
   [[nodiscard]] bool has_completion() const;
   void spin(SteadyTime until);
   Status sleep(SteadyTime deadline);

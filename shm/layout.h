@@ -29,7 +29,8 @@ static_assert(std::endian::native == std::endian::little, "the segments are litt
 /// header. A side uses nothing whose bit the other did not say.
 inline constexpr std::uint32_t kFeatureRing = 1U << 0U;    // calls go through the submission queue
 inline constexpr std::uint32_t kFeatureHandle = 1U << 1U;  // bodies of gRPC calls may be handles
-inline constexpr std::uint32_t kFeatureAgain = 1U << 2U;  // the same segment may be attached again; RETRY is understood
+inline constexpr std::uint32_t kFeatureAgain = 1U << 2U;   // the same segment may be attached again; RETRY is known
+inline constexpr std::uint32_t kFeatureParts = 1U << 3U;   // bodies come in parts, both ways; MORE and SEND are known
 
 enum class Side : std::uint32_t { kClient = 1, kWorker = 2 };
 
@@ -55,7 +56,7 @@ struct alignas(64) Cursor {
 static_assert(sizeof(Cursor) == 64 && std::atomic<std::uint32_t>::is_always_lock_free);
 
 enum SlotFlags : std::uint32_t {
-  kSlotMore = 1U << 0U,    // further parts follow (reserved until bodies travel in parts)
+  kSlotMore = 1U << 0U,    // further parts of the body follow, each in this slot, after a completion with SEND
   kSlotRetry = 1U << 1U,   // published again: a worker that is gone had taken it, and may have run it
   kSlotCancel = 1U << 2U,  // the caller gave up; the worker still answers with a FINAL completion
   kSlotHandle = 1U << 3U,  // never in the queue: the body of a gRPC call, read through a handle
@@ -68,7 +69,7 @@ struct Slot {
   std::atomic<std::uint32_t> flags;
   std::uint32_t header_bytes;  // a serialised McpRequest without its body
   std::uint64_t body_bytes;
-  std::uint64_t total_bytes;  // of all parts; body_bytes where there is one
+  std::uint64_t total_bytes;  // of the body in all parts; body_bytes where there is one
   std::uint32_t first_block;
   std::uint32_t block_count;  // 0: no header and no body
   std::uint64_t deadline_ns;  // CLOCK_MONOTONIC; 0: none
@@ -79,8 +80,9 @@ static_assert(sizeof(Slot) == 64 && offsetof(Slot, body_bytes) == 16 && offsetof
 static_assert(offsetof(Slot, abandoned) == 48);
 
 enum CompletionFlags : std::uint32_t {
-  kCompletionMore = 1U << 0U,    // a chunk; more follow (reserved until streams flow through rings)
+  kCompletionMore = 1U << 0U,    // a part of the answer; more follow
   kCompletionFinal = 1U << 1U,   // the answer; frees the slot and the request's blocks
+  kCompletionSend = 1U << 3U,    // no answer: the part in the slot has been taken, send the next
   kCompletionInline = 1U << 2U,  // the answer found no room here: RingService.Fetch on the attachment's channel has it
 };
 
@@ -140,7 +142,8 @@ struct ResponseSegment {
   Cursor submission_head;  // 0x0C0 submissions taken so far
   Cursor park;             // 0x100 odd: the worker sleeps, or is about to; ring the doorbell
   Cursor release_tail;     // 0x140 entries of `releases` so far
-  std::byte pad2_[0x1000 - 0x180];
+  Cursor starved;          // 0x180 not 0: an answer in parts waits for room; ring the doorbell after a release
+  std::byte pad2_[0x1000 - 0x1C0];
   std::atomic<std::uint64_t> taken[kSlots];  // 0x01000 the sequence taken (or given up) last in each slot: the journal
   Completion completions[kCompletions];      // 0x03000
   Release releases[kReleases];  // 0x23000 runs of the client's pool, given back before the FINAL completion
@@ -150,6 +153,7 @@ struct ResponseSegment {
 static_assert(offsetof(ResponseSegment, completion_tail) == 0x080);
 static_assert(offsetof(ResponseSegment, submission_head) == 0x0C0);
 static_assert(offsetof(ResponseSegment, park) == 0x100);
+static_assert(offsetof(ResponseSegment, starved) == 0x180);
 static_assert(offsetof(ResponseSegment, taken) == 0x1000);
 static_assert(offsetof(ResponseSegment, completions) == 0x3000);
 static_assert(offsetof(ResponseSegment, releases) == 0x23000);

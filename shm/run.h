@@ -30,6 +30,11 @@ namespace ringside::shm {
   return first <= blocks && count <= blocks - first;
 }
 
+/// The part of a body that travels in one run: large enough to make its wake-up cheap, small enough to leave room for
+/// others. A run of less than kLeastPartBlocks is not worth its wake-up, unless it holds the rest.
+inline constexpr std::uint32_t kPartBlocks = 128;
+inline constexpr std::uint32_t kLeastPartBlocks = 16;
+
 /// Where a block starts in its pool.
 [[nodiscard]] constexpr std::uint64_t block_offset(std::uint32_t block) { return std::uint64_t{block} * kBlockBytes; }
 

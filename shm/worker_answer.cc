@@ -1,7 +1,5 @@
 // Answers: completions of ring calls, and the bodies of gRPC calls by handle.
 
-#include <cstring>
-
 #include "shm/run.h"
 #include "shm/untrusted.h"
 #include "shm/worker_end.h"
@@ -10,18 +8,12 @@
 namespace ringside::shm {
 namespace {
 
-void write_run(std::byte* run, std::string_view header, std::string_view body) {
-  if (!header.empty()) std::memcpy(run, header.data(), header.size());
-  if (!body.empty())
-    std::memcpy(run + body_offset(static_cast<std::uint32_t>(header.size())), body.data(), body.size());
-}
-
 constexpr Error kStale{Code::kInvalid, 0, "the caller has given up"};
 
 }  // namespace
 
 bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status, std::string_view header,
-                         std::string_view body) {
+                         std::string_view body, Otherwise otherwise) {
   State& state = *state_;
   RS_CHECK(slot < kSlots && state.slots[slot].taken == sequence && state.slots[slot].under_way.load(),
            "a call that is under way is completed, once");
@@ -35,6 +27,8 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
     first = state.take_run(*count, State::kNoSlot);
     fits = first.has_value();
   }
+  if (!fits && otherwise == Otherwise::kNothing) return false;
+  state.free_parts_in(slot);
   Completion entry{};
   entry.sequence = sequence;
   entry.slot = slot;

@@ -47,6 +47,7 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take() {
       state.submission_tail_seen = tail;
       if (tail == state.submission_head) {
         RS_TRY_STATUS(state.settle_releases());
+        if (sends_parts()) send_parts();
         return std::optional<Taken>();
       }
     }
@@ -75,26 +76,35 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot)
     if (use.cancelled || (call.flags & kSlotCancel) == 0) return state.refuse("published_twice");
     use.cancelled = true;
     if (!under_way) return std::optional<Taken>();
+    if (sends_parts()) state.give_up_leaving(slot);
     taken->cancel = true;
     return taken;
   }
   if (under_way) return state.refuse("slot_in_use");
-  const bool may_retry = (state.options.features & kFeatureAgain) != 0;
-  const std::uint32_t allowed = kSlotCancel | (may_retry ? std::uint32_t{kSlotRetry} : 0);
+  const auto agreed = [&](std::uint32_t feature, std::uint32_t flag) {
+    return (state.options.features & feature) != 0 ? flag : 0U;
+  };
+  const std::uint32_t allowed = kSlotCancel | agreed(kFeatureAgain, kSlotRetry) | agreed(kFeatureParts, kSlotMore);
   if ((call.flags & ~allowed) != 0) return state.refuse("bad_flags");
-  taken->retry = (call.flags & kSlotRetry) != 0;
+  if (use.arriving || (call.flags & kSlotMore) != 0) return state.take_part(slot, call);
   if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
+  taken->retry = (call.flags & kSlotRetry) != 0;
 
   if (call.header_bytes > 0) taken->header = copy_out(state.their_pool + block_offset(call.first), call.header_bytes);
   taken->body = state.body_of(call);
   if (call.deadline_ns != 0) taken->deadline = SteadyTime(std::chrono::nanoseconds(call.deadline_ns));
+  state.begin(slot, sequence);
+  return taken;
+}
+
+void WorkerEnd::State::begin(std::uint32_t slot, std::uint64_t sequence) {
+  SlotUse& use = slots[slot];
   use.taken = sequence;
   use.cancelled = false;
   use.under_way.store(true, std::memory_order_release);
   // The journal, before anything is done for the call: a client that finds its sequence here does not know whether it
   // was served. Release: pairs with the client's acquire after our death.
-  state.ours->taken[slot].store(sequence, std::memory_order_release);
-  return taken;
+  ours->taken[slot].store(sequence, std::memory_order_release);
 }
 
 bool WorkerEnd::has_work() const {
@@ -108,6 +118,9 @@ bool WorkerEnd::park() {
   // Sequentially consistent like the store above: the client stores submission_tail, then loads `park`
   // (ClientEnd::State::must_ring); we stored `park`, now load submission_tail. One of us sees the other.
   const bool empty = state.theirs->submission_tail.value.load(std::memory_order_seq_cst) == state.submission_head;
+  // An answer in parts waits for release_tail in the same way: the client stores it, then loads `starved` and `park`
+  // (ClientEnd::State::give_back).
+  if (empty && sends_parts()) send_parts();
   if (empty && state.settle_releases().ok() && !state.refused()) return true;
   unpark();
   return false;

@@ -24,6 +24,7 @@ struct WorkerEndOptions {
   std::uint32_t generation = 1;
   std::uint32_t features = 0;
   std::size_t max_body_bytes = 64ULL << 20U;
+  std::size_t max_parts_bytes = 256ULL << 20U;  ///< of requests, and of answers, that are under way in parts
 };
 
 class WorkerEnd {
@@ -41,13 +42,15 @@ class WorkerEnd {
   struct Taken {
     std::uint32_t slot = 0;
     std::uint64_t sequence = 0;
-    bool cancel = false;  ///< not a call: the caller of this one gave up
-    bool retry = false;   ///< another worker had taken it and may have run it
+    bool cancel = false;    ///< not a call: the caller of this one gave up
+    bool retry = false;     ///< another worker had taken it and may have run it
+    bool in_parts = false;  ///< larger than what the segment holds of it; max_parts_bytes bounds all of these
     std::string header;
     std::string body;  ///< private; has room for a parser's padding behind its end
     SteadyTime deadline = SteadyTime::max();
   };
-  /// Takes the next submission and copies it out. Nothing: the queue is empty. kPeerLied: the client broke the
+  /// Takes the next submission and copies it out; of a body in parts, when its last has come. Nothing: the queue is
+  /// empty. kPeerLied: the client broke the
   /// protocol; refusal() names how, and the ring must end. A call that was taken is completed once; one that was
   /// cancelled, too.
   Result<std::optional<Taken>> take();
@@ -56,12 +59,26 @@ class WorkerEnd {
   /// generation, out of bounds (the ring must end). kInvalid: stale, the caller has given up already.
   Result<std::string> read(const Handle& handle);
 
+  /// What complete() does with an answer that finds no room.
+  enum class Otherwise {
+    kInline,   ///< a completion with INLINE: the caller keeps the answer for a Fetch
+    kNothing,  ///< the call stays under way
+  };
   /// Answers a taken call with its FINAL completion and wakes the client if it sleeps. False: no room for header and
-  /// body in the pool; a completion with the INLINE flag was sent, and the caller keeps the answer for a Fetch. The
-  /// client may fetch before this returns: a Fetch that finds nothing yet must wait for the caller of complete(). True,
-  /// and nothing is sent, once the ring was refused: a client's lie is found here too, so look at refusal() afterwards.
+  /// body in the pool, and `otherwise` was done. With kInline the client may fetch before this returns: a Fetch that
+  /// finds nothing yet must wait for the caller of complete(). True, and nothing is sent, once the ring was refused: a
+  /// client's lie is found here too, so look at refusal() afterwards.
   [[nodiscard]] bool complete(std::uint32_t slot, std::uint64_t sequence, int status, std::string_view header,
-                              std::string_view body);
+                              std::string_view body, Otherwise otherwise = Otherwise::kInline);
+  /// Answers in parts, where those were agreed: as the client gives room back. False: not agreed, or more than
+  /// max_parts_bytes wait already; nothing was done, and `body` is untouched.
+  [[nodiscard]] bool complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
+                                       std::string& body);
+  /// True while an answer in parts waits for room.
+  [[nodiscard]] bool sends_parts() const;
+  /// Sends what there is room for by now. take() does so too when it finds nothing, and park().
+  void send_parts();
+
   /// Writes the body of a gRPC answer and lends it, once a call. kFull: answer inline. kInvalid: the caller has given
   /// up already. kPeerLied: as read().
   Result<Handle> lend(const Handle& request, std::string_view body);

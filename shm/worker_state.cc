@@ -1,5 +1,6 @@
 #include "shm/worker_state.h"
 
+#include <cstring>
 #include <limits>
 
 #include "shm/futex.h"
@@ -14,6 +15,12 @@ namespace {
 constexpr std::size_t kParserPadding = 64;
 
 }  // namespace
+
+void write_run(std::byte* run, std::string_view header, std::string_view body) {
+  if (!header.empty()) std::memcpy(run, header.data(), header.size());
+  if (!body.empty())
+    std::memcpy(run + body_offset(static_cast<std::uint32_t>(header.size())), body.data(), body.size());
+}
 
 WorkerEnd::State::State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with)
     : request(std::move(request_segment)),
@@ -56,7 +63,13 @@ CallCopy WorkerEnd::State::copy_call(std::uint32_t slot, std::uint64_t sequence)
 
 std::string_view WorkerEnd::State::fault_of(const CallCopy& call) const {
   if (call.total_bytes != call.body_bytes) return "bad_length";
-  if (call.body_bytes > options.max_body_bytes) return "body_too_large";
+  return fault_of_part(call, nullptr);
+}
+
+std::string_view WorkerEnd::State::fault_of_part(const CallCopy& call, const Arriving* before) const {
+  if (call.total_bytes > options.max_body_bytes) return "body_too_large";
+  if (before != nullptr && (call.total_bytes != before->total || call.header_bytes != 0)) return "bad_length";
+  if (call.body_bytes > call.total_bytes - (before == nullptr ? 0 : before->body.size())) return "bad_length";
   const auto needed = blocks_needed(call.header_bytes, call.body_bytes);
   if (!needed || *needed > call.count) return "bad_length";
   if (!run_within(call.first, call.count, their_blocks)) return "bad_run";
@@ -85,8 +98,8 @@ Status WorkerEnd::State::settle_releases() {
 Status WorkerEnd::State::take_releases() {
   std::uint32_t head = release_head.load(std::memory_order_relaxed);
   // Acquire: pairs with the release store of release_tail in ClientEnd::State::release: the client has done with these
-  // runs.
-  const std::uint32_t tail = theirs->release_tail.value.load(std::memory_order_acquire);
+  // runs. Sequentially consistent for park(), see there.
+  const std::uint32_t tail = theirs->release_tail.value.load(std::memory_order_seq_cst);
   if (tail - head > kReleases) return refuse("release_overrun");
   for (; head != tail; ++head) {
     const Release& shared = theirs->releases[head % kReleases];

@@ -3,7 +3,14 @@
 
 #include <array>
 #include <atomic>
+#include <deque>
+#include <list>
+#include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "shm/block_pool.h"
@@ -11,6 +18,30 @@
 #include "shm/worker_end.h"
 
 namespace ringside::shm {
+
+/// A body that comes in parts, as far as it has come.
+struct Arriving {
+  std::uint64_t sequence = 0;
+  std::uint64_t total = 0;
+  std::string header;
+  std::string body;
+  SteadyTime deadline = SteadyTime::max();
+  bool retry = false;
+};
+
+/// An answer that goes in parts, as far as it has not gone.
+struct Leaving {
+  std::uint64_t sequence = 0;
+  std::uint32_t slot = 0;
+  int status = 0;
+  std::string header;  // goes with the first part
+  std::string body;
+  std::size_t sent = 0;
+  bool cancelled = false;  // its caller has given up: only the end is sent
+};
+
+/// Writes a header and a body into a run of ours.
+void write_run(std::byte* run, std::string_view header, std::string_view body);
 
 /// A private copy of what a client said of one call.
 struct CallCopy {
@@ -44,6 +75,9 @@ struct WorkerEnd::State {
     std::atomic<bool> under_way{false};  // taken and not completed
     std::uint64_t lent_sequence = 0;     // of the gRPC call whose answer's run starts at lent_first; 0: none
     std::uint32_t lent_first = 0;
+    std::unique_ptr<Arriving> arriving;  // the serving thread's
+    std::uint64_t parts_in = 0;          // the size of a body that comes, or came, in parts; until it is answered
+    bool part_asked = false;             // SEND was published, the part has not come. With `mutex`.
   };
 
   State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
@@ -56,6 +90,8 @@ struct WorkerEnd::State {
   [[nodiscard]] CallCopy copy_call(std::uint32_t slot, std::uint64_t sequence) const;
   /// The name of the refusal that a call's numbers deserve, or nothing.
   [[nodiscard]] std::string_view fault_of(const CallCopy& call) const;
+  /// The same for a part of a call's body.
+  [[nodiscard]] std::string_view fault_of_part(const CallCopy& call, const Arriving* before) const;
   /// True when the handle names this ring and a slot of it.
   [[nodiscard]] bool names_us(const Handle& handle) const;
   [[nodiscard]] std::string body_of(const CallCopy& call) const;
@@ -63,7 +99,35 @@ struct WorkerEnd::State {
   Status settle_releases();
   void wake_client();
 
+  // The serving thread's.
+  /// The call is taken: whole, and about to be served.
+  void begin(std::uint32_t slot, std::uint64_t sequence);
+  /// Takes one part. The call, when it was the last.
+  Result<std::optional<Taken>> take_part(std::uint32_t slot, const CallCopy& call);
+  /// Its caller gave up before the last part came. It is answered all the same, so that the slot is free.
+  Status drop_arriving(std::uint32_t slot, std::uint64_t sequence);
+  /// Asks for the next part, at once or when there is budget for it.
+  Status ask_for_part(std::uint32_t slot);
+  /// The caller wants no more of an answer in parts.
+  void give_up_leaving(std::uint32_t slot);
+
+  /// What a call took of max_parts_bytes is free for others. Any thread.
+  void free_parts_in(std::uint32_t slot);
+
+  struct Part {
+    Leaving* answer = nullptr;
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+    std::size_t bytes = 0;
+    bool last = false;
+  };
+
   // With `mutex` held.
+  /// Asks for second parts while there is budget for their calls. True: wake the client.
+  Result<bool> admit_waiting();
+  /// The next part that there is room for, its run taken; nothing when there is none.
+  Result<std::optional<Part>> next_part();
+  Result<bool> publish_part(const Part& part);
   Status take_releases();
   Status give_up(std::uint32_t slot);
   [[nodiscard]] std::optional<std::uint32_t> take_run(std::uint32_t count, std::uint32_t slot);
@@ -92,6 +156,12 @@ struct WorkerEnd::State {
   BlockPool blocks;
   std::vector<Run> runs;  // by first block
   std::array<SlotUse, kSlots> slots{};
+  std::deque<std::pair<std::uint32_t, std::uint64_t>> waiting_parts;  // slots and sequences whose second part is due
+  std::size_t parts_in = 0;                                           // admitted
+  std::list<Leaving> leaving;                                         // the first is served next
+  std::atomic<std::size_t> leaving_bytes{0};
+  bool sending = false;     // a thread is inside send_parts
+  bool send_again = false;  // and shall look once more
   std::uint32_t completion_tail = 0;
   std::uint32_t completion_head_seen = 0;
   std::atomic<std::uint32_t> release_head{0};  // written with the mutex held, looked at without

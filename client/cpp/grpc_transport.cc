@@ -3,19 +3,16 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/time.h>
-#include <grpcpp/client_context.h>
 #include <grpcpp/completion_queue.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <limits>
-#include <mutex>
-#include <unordered_set>
 #include <utility>
 
 #include "base/unix_socket.h"
+#include "client/cpp/grpc_calls.h"
 #include "client/cpp/transport.h"
 #include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
 #include "rpc/channel.h"
@@ -31,12 +28,6 @@ using rpc::contract::McpRuntime;
 
 constexpr std::size_t kLanes = 2;
 
-gpr_timespec grpc_deadline(SteadyTime deadline) {
-  if (deadline == SteadyTime::max()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
-  const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(deadline - std::chrono::steady_clock::now());
-  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(left.count(), GPR_TIMESPAN));
-}
-
 Error error_of(int grpc_code) {
   const Code code = rpc::code_of_grpc(grpc_code);
   switch (code) {
@@ -51,20 +42,16 @@ Error error_of(int grpc_code) {
   }
 }
 
-/// One call. Cancelled through its context, which gRPC allows at any time.
-struct GrpcCall final : PendingCall {
-  grpc::ClientContext context;
+struct InvokeCall final : GrpcCall {
   McpRequest request;
   McpResponse response;
   CallTrace* trace = nullptr;
   Transport::Done done;
 
-  GrpcCall(Request&& from, CallTrace* call_trace) : trace(call_trace) {
-    context.set_deadline(grpc_deadline(from.deadline));
+  InvokeCall(Request&& from, CallTrace* call_trace) : GrpcCall(from.deadline), trace(call_trace) {
     rpc::fill_head(from, request);
     request.set_body(std::move(from.body));
   }
-  void cancel() override { context.TryCancel(); }
   [[nodiscard]] bool closes_session() const { return request.method() == "DELETE"; }
 
   Outcome outcome_of(const grpc::Status& status) {
@@ -85,34 +72,6 @@ struct GrpcCall final : PendingCall {
   }
 };
 
-/// The calls under way, so that all can be cancelled and waited for.
-class Register {
- public:
-  void add(std::shared_ptr<GrpcCall> call) {
-    const std::lock_guard lock(mutex_);
-    calls_.insert(std::move(call));
-  }
-  void remove(const std::shared_ptr<GrpcCall>& call) {
-    const std::lock_guard lock(mutex_);
-    calls_.erase(call);
-    // Under the lock: whoever waits for the last call takes this register down.
-    if (calls_.empty()) empty_.notify_all();
-  }
-  void cancel_all_and_wait() {
-    std::unique_lock lock(mutex_);
-    const auto calls = calls_;
-    lock.unlock();  // a cancelled call may end on this very thread
-    for (const auto& call : calls) call->cancel();
-    lock.lock();
-    empty_.wait(lock, [this] { return calls_.empty(); });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable empty_;
-  std::unordered_set<std::shared_ptr<GrpcCall>> calls_;
-};
-
 struct Lane {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<McpRuntime::Stub> stub;
@@ -129,7 +88,7 @@ class GrpcTransport final : public Transport {
       done(not_connected(std::move(request)));
       return nullptr;
     }
-    auto call = std::make_shared<GrpcCall>(std::move(request), trace);
+    auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     call->done = std::move(done);
     calls_.add(call);
     const auto ended = [this, call](const grpc::Status& status) {
@@ -139,9 +98,9 @@ class GrpcTransport final : public Transport {
     };
     auto* stub = lane->stub->async();
     if (call->closes_session()) {
-      stub->CloseSession(&call->context, &call->request, &call->response, ended);
+      stub->CloseSession(call->context(), &call->request, &call->response, ended);
     } else {
-      stub->Invoke(&call->context, &call->request, &call->response, ended);
+      stub->Invoke(call->context(), &call->request, &call->response, ended);
     }
     return call;
   }
@@ -150,11 +109,11 @@ class GrpcTransport final : public Transport {
   Outcome call(Request request, CallTrace* trace) override {
     Lane* lane = next_lane();
     if (lane == nullptr) return not_connected(std::move(request));
-    auto call = std::make_shared<GrpcCall>(std::move(request), trace);
+    auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     calls_.add(call);
     const grpc::Status status = call->closes_session()
-                                    ? lane->stub->CloseSession(&call->context, call->request, &call->response)
-                                    : lane->stub->Invoke(&call->context, call->request, &call->response);
+                                    ? lane->stub->CloseSession(call->context(), call->request, &call->response)
+                                    : lane->stub->Invoke(call->context(), call->request, &call->response);
     Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
@@ -196,7 +155,7 @@ class GrpcTransport final : public Transport {
   std::array<Lane, kLanes> lanes_;
   std::atomic<std::size_t> next_{0};
   mutable grpc::CompletionQueue turns_;
-  Register calls_;
+  GrpcCalls calls_;
 };
 
 /// Waits until the channel speaks HTTP/2 with somebody. Gives up at once when nobody listens at `path`, but is patient

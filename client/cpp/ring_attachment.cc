@@ -87,7 +87,7 @@ Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd&
     return kBadReply;
   }
   RS_TRY_STATUS(end.join(std::move(received.descriptors[0]), std::move(received.descriptors[1]),
-                         {reply.ring(), reply.generation()}));
+                         {reply.ring(), reply.generation(), reply.features()}));
   attachment.channel = std::move(received.descriptors[2]);
   attachment.ring = reply.ring();
   attachment.generation = reply.generation();
@@ -114,7 +114,7 @@ Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
   auto end = RS_TRY(shm::ClientEnd::create(options.segment_bytes));
   const Wish wish{.features = handles ? shm::kFeatureHandle : shm::kFeatureRing,
-                  .welcome = handles ? 0U : shm::kFeatureAgain,
+                  .welcome = handles ? 0U : shm::kFeatureAgain | shm::kFeatureParts,
                   .deadline = deadline};
   RingAttachment attachment = RS_TRY(attach(options, *end, wish));
   attachment.end = std::move(end);

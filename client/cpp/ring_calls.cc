@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -22,8 +23,9 @@ RingCalls::RingCalls(shm::ClientEnd& end, Duration spin) : end_(end), spin_(spin
 
 RingCalls::~RingCalls() { close(); }
 
-Result<RingCalls::Taken> RingCalls::call(shm::ClientEnd::Claim claim, SteadyTime deadline, bool& published) {
-  Entry entry(claim.slot(), claim.sequence(), deadline);
+Result<RingCalls::Answered> RingCalls::call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline,
+                                            bool& published) {
+  Entry entry(claim.slot(), claim.sequence(), rest, deadline);
   published = false;
   Lock lock(mutex_);
   if (over_) return *over_;
@@ -85,9 +87,32 @@ bool RingCalls::take_one() {
   if (!taken.ok()) end_locked(kLied);
   if (!taken.ok() || !taken->has_value()) return false;
   Entry* const entry = by_slot_.at((*taken)->slot);
-  // Otherwise its caller has given up.
-  if (entry != nullptr && entry->sequence == (*taken)->sequence) settle(*entry, std::move(**taken));
+  if (entry == nullptr || entry->sequence != (*taken)->sequence) return true;  // its caller has given up
+  if ((*taken)->send_more) {
+    send_next_part(*entry);
+    return true;
+  }
+  Answered& answer = entry->answer;
+  answer.inline_answer = (*taken)->inline_answer;
+  if ((*taken)->more || answer.collected) {
+    answer.collected = true;
+    answer.header.append((*taken)->answer.header());
+    answer.body.append((*taken)->answer.body());
+  } else {
+    answer.loan = std::move((*taken)->answer);
+  }
+  if (!(*taken)->more) settle(*entry, std::move(answer));
   return true;
+}
+
+void RingCalls::send_next_part(Entry& entry) {
+  const std::span<char> part = end_.next_part(entry.slot, entry.sequence);
+  if (part.empty()) return;
+  const std::string_view bytes = entry.rest.substr(0, part.size());
+  RS_CHECK(bytes.size() == part.size(), "the worker asks for no more than there is");
+  std::copy(bytes.begin(), bytes.end(), part.begin());
+  entry.rest.remove_prefix(part.size());
+  end_.publish_part(entry.slot, entry.sequence);
 }
 
 void RingCalls::end_lead() {
@@ -103,9 +128,14 @@ void RingCalls::suspend(int most_deaths, Error given_up) {
   while (!over_ && take_one()) {
   }
   if (over_) return;
-  for (const auto& [slot, sequence] : end_.detach(most_deaths)) {
-    Entry* const entry = by_slot_.at(slot);
-    if (entry != nullptr && entry->sequence == sequence) settle(*entry, given_up);
+  for (const auto& call : end_.detach(most_deaths)) {
+    Entry* const entry = by_slot_.at(call.slot);
+    if (entry == nullptr || entry->sequence != call.sequence) continue;
+    settle(*entry, call.too_often ? given_up : call.taken ? kMayHaveRun : kNeverTaken);
+  }
+  // What came of an answer in parts came from a worker that is gone; the next one answers from the start.
+  for (Entry* entry : by_slot_) {
+    if (entry != nullptr) entry->answer = {};
   }
 }
 
@@ -123,7 +153,7 @@ void RingCalls::pass_lead() {
   }
 }
 
-void RingCalls::settle(Entry& entry, Result<Taken> outcome) {
+void RingCalls::settle(Entry& entry, Result<Answered> outcome) {
   by_slot_.at(entry.slot) = nullptr;
   entry.outcome.emplace(std::move(outcome));
   if (!entry.done) {
@@ -136,8 +166,8 @@ void RingCalls::settle(Entry& entry, Result<Taken> outcome) {
   reaper_wanted_.notify_one();
 }
 
-bool RingCalls::start(shm::ClientEnd::Claim claim, SteadyTime deadline, Done done) {
-  auto entry = std::make_shared<Entry>(claim.slot(), claim.sequence(), deadline);
+bool RingCalls::start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done) {
+  auto entry = std::make_shared<Entry>(claim.slot(), claim.sequence(), rest, deadline);
   entry->done = std::move(done);
   const std::lock_guard lock(mutex_);
   if (over_) return false;

@@ -17,6 +17,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -28,8 +30,19 @@ namespace ringside {
 
 class RingCalls {
  public:
-  using Taken = shm::ClientEnd::Taken;
-  using Done = std::function<void(Result<Taken>)>;
+  /// How a call was answered.
+  struct Answered {
+    bool inline_answer = false;  ///< it is to be fetched over the channel
+    shm::Loan loan;              ///< header and body …
+    bool collected = false;      ///< … unless they came in parts: then they are here
+    std::string header;
+    std::string body;
+  };
+  using Done = std::function<void(Result<Answered>)>;
+
+  /// With these a call ends whose worker is gone, where the segment does not hold enough to publish it again.
+  static constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
+  static constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
 
   /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps.
   RingCalls(shm::ClientEnd& end, Duration spin);
@@ -39,11 +52,11 @@ class RingCalls {
   RingCalls& operator=(const RingCalls&) = delete;
 
   /// Publishes `claim` and waits for its answer. kTimeout at `deadline`; else what end() was given. `published` says
-  /// whether the worker can have seen the call.
-  Result<Taken> call(shm::ClientEnd::Claim claim, SteadyTime deadline, bool& published);
-  /// The same without waiting: true, and `done` runs on the reaper, exactly once. False: the ring is over, nothing was
-  /// published and `done` never runs.
-  bool start(shm::ClientEnd::Claim claim, SteadyTime deadline, Done done);
+  /// whether the worker can have seen the call. `rest` is what of the body does not fit the claim, and goes in parts.
+  Result<Answered> call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, bool& published);
+  /// The same without waiting: true, and `done` runs on the reaper, exactly once; `rest` stays until then. False: the
+  /// ring is over, nothing was published and `done` never runs.
+  bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done);
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 
@@ -63,12 +76,14 @@ class RingCalls {
 
  private:
   struct Entry {
-    Entry(std::uint32_t in_slot, std::uint64_t with_sequence, SteadyTime until)
-        : slot(in_slot), sequence(with_sequence), deadline(until) {}
+    Entry(std::uint32_t in_slot, std::uint64_t with_sequence, std::string_view unsent, SteadyTime until)
+        : slot(in_slot), sequence(with_sequence), deadline(until), rest(unsent) {}
     const std::uint32_t slot;
     const std::uint64_t sequence;
     const SteadyTime deadline;
-    std::optional<Result<Taken>> outcome;
+    std::string_view rest;  // of the request
+    Answered answer;        // as far as it has come
+    std::optional<Result<Answered>> outcome;
     Done done;                       // asynchronous
     std::condition_variable wanted;  // synchronous: answered, or asked to lead
   };
@@ -80,7 +95,8 @@ class RingCalls {
   void end_lead();
   void pass_lead();
   bool take_one();
-  void settle(Entry& entry, Result<Taken> outcome);
+  void send_next_part(Entry& entry);
+  void settle(Entry& entry, Result<Answered> outcome);
   void end_locked(Error error);
   void nudge_reaper();
 

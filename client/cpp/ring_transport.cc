@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <iterator>
 #include <utility>
 
@@ -173,19 +172,22 @@ void RingTransport::say_who(CallTrace* trace) const {
   trace->ring = line->attachment.ring;
 }
 
-/// A claim filled with the request, or why there is none.
+/// A claim filled with the request, as far as it fits, or why there is none.
 Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   // What the worker would refuse is refused over the channel, with an answer.
   if (request.body.size() > max_body_bytes_) return Error{Code::kTooLarge, 0, "over the worker's limit"};
   const RingChannel::McpRequest& head = head_of(request);
   const std::size_t header_bytes = head.ByteSizeLong();
   auto claim = end_->claim(header_bytes, request.body.size());
+  if (!claim.ok() && claim.error().code == Code::kTooLarge) {
+    claim = end_->claim_in_parts(header_bytes, request.body.size());
+  }
   if (!claim.ok()) {
     if (claim.error().code == Code::kPeerLied) calls_->end(kRingLied);
     return claim;
   }
   RS_CHECK(head.SerializeToArray(claim->header().data(), static_cast<int>(header_bytes)), "a header fits its own size");
-  if (!request.body.empty()) std::memcpy(claim->body().data(), request.body.data(), request.body.size());
+  std::copy_n(request.body.data(), claim->body().size(), claim->body().data());
   return claim;
 }
 
@@ -199,12 +201,13 @@ Outcome RingTransport::call(Request request, CallTrace* trace) {
   }
   const std::uint32_t slot = claim->slot();
   const std::uint64_t sequence = claim->sequence();
+  const std::string_view rest = std::string_view(request.body).substr(claim->body().size());
   bool published = false;
-  auto taken = calls_->call(std::move(*claim), request.deadline, published);
+  auto answered = calls_->call(std::move(*claim), rest, request.deadline, published);
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
   say_who(trace);
-  if (!taken.ok()) return without_answer(taken.error(), std::move(request), slot, sequence);
-  if (!taken->inline_answer) return {take_answer(*taken, trace), std::nullopt};
+  if (!answered.ok()) return without_answer(answered.error(), std::move(request), slot, sequence);
+  if (!answered->inline_answer) return {take_answer(std::move(*answered), trace), std::nullopt};
   const auto line = last_line();
   auto fetched = line->channel.fetch({line->attachment.ring, slot, sequence}, request.deadline);
   return answered_inline(take_fetched(std::move(fetched), trace), std::move(request));
@@ -228,8 +231,10 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
   }
   call->goes_by_ring(*claim);
   if (trace != nullptr) trace->ring_bytes_out = call->request.body.size();
-  const bool started = calls_->start(std::move(*claim), call->request.deadline,
-                                     [this, call](Result<RingCalls::Taken> taken) { finish(call, std::move(taken)); });
+  const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
+  const bool started =
+      calls_->start(std::move(*claim), rest, call->request.deadline,
+                    [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
   if (started) return call;
   start_trace(trace, DoorChoice::kRing);
   call->done({kRingGone, std::move(call->request)});
@@ -241,16 +246,18 @@ Outcome RingTransport::without_answer(const Error& error, Request request, std::
                                       std::uint64_t sequence) const {
   if (error.code == kTooManyDeaths.code) return {given_up(request, error)};
   if (error.code != Code::kUnavailable) return {error};
+  if (error.message == RingCalls::kNeverTaken.message) return {error, std::move(request)};
+  if (error.message == RingCalls::kMayHaveRun.message) return {error, std::nullopt, std::move(request)};
   if (!end_->was_taken(slot, sequence)) return {error, std::move(request)};
   return {error, std::nullopt, std::move(request)};
 }
 
-void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Taken> taken) {
+void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered) {
   say_who(call->trace);
-  if (!taken.ok()) {
-    return call->done(without_answer(taken.error(), std::move(call->request), call->slot, call->sequence));
+  if (!answered.ok()) {
+    return call->done(without_answer(answered.error(), std::move(call->request), call->slot, call->sequence));
   }
-  if (!taken->inline_answer) return call->done({take_answer(*taken, call->trace), std::nullopt});
+  if (!answered->inline_answer) return call->done({take_answer(std::move(*answered), call->trace), std::nullopt});
   const auto line = last_line();
   call->goes_by_channel(line->channel.fetch_async(
       {line->attachment.ring, call->slot, call->sequence}, call->request.deadline,
@@ -289,8 +296,10 @@ void RingTransport::call_inline_async(const std::shared_ptr<AsyncCall>& call) {
   });
 }
 
-Answer RingTransport::take_answer(const RingCalls::Taken& taken, CallTrace* trace) {
-  Answer answer = read_answer(taken.answer.header(), taken.answer.body());
+Answer RingTransport::take_answer(RingCalls::Answered answered, CallTrace* trace) {
+  Answer answer =
+      answered.collected ? read_answer(answered.header, {}) : read_answer(answered.loan.header(), answered.loan.body());
+  if (answer.ok() && answered.collected) answer->body = std::move(answered.body);
   if (!answer.ok()) calls_->end(kRingLied);
   if (answer.ok() && trace != nullptr) trace->ring_bytes_in = answer->body.size();
   return answer;

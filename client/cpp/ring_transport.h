@@ -58,9 +58,9 @@ class RingTransport final : public Transport {
   void call_inline_async(const std::shared_ptr<AsyncCall>& call);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
-  Answer take_answer(const RingCalls::Taken& taken, CallTrace* trace);
+  Answer take_answer(RingCalls::Answered answered, CallTrace* trace);
   Answer take_fetched(Result<RingChannel::Fetched> fetched, CallTrace* trace);
-  void finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Taken> taken);
+  void finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered);
   void say_who(CallTrace* trace) const;
 
   // In the order in which they depend on one another.

@@ -40,7 +40,7 @@ struct Ring {
     std::string_view reason;
     worker = WorkerEnd::attach(duplicate(client->request_fd()), options, reason).value();
     const Status joined = client->join(duplicate(worker->response_fd()), duplicate(worker->doorbell_fd()),
-                                       {options.ring, options.generation});
+                                       {options.ring, options.generation, options.features});
     RS_CHECK(joined.ok(), "a fresh pair joins");
   }
 

@@ -236,11 +236,12 @@ TEST(Supervisor, the_reason_of_a_worker_that_fails_is_logged_on_one_line) {
 
 TEST(Supervisor, a_worker_that_keeps_dying_is_started_ever_more_slowly) {
   Pool pool({.orders = "exit"});
+  Worker worker;
   ASSERT_TRUE(eventually([&] {
-    const auto worker = pool.worker(0);
+    worker = pool.worker(0);
     return worker.restarts() >= 3 && worker.state() == Worker::STATE_BACKING_OFF;
   }));
-  EXPECT_EQ(pool.worker(0).pid(), 0);
+  EXPECT_EQ(worker.pid(), 0);
   EXPECT_THAT(pool.log(), HasSubstr("again_in_ms=0"));
   EXPECT_EQ(pool.stop(), 0);
 }

@@ -51,6 +51,7 @@ Attachment::~Attachment() = default;
 Attachment::Round Attachment::serve(Runtime& runtime) {
   Round round;
   std::size_t bytes = 0;
+  if (end_->sends_parts()) end_->send_parts();
   for (int calls = 0; calls < kCallsPerRound && bytes < kBytesPerRound; ++calls) {
     auto taken = end_->take();
     if (!taken.ok()) {
@@ -81,7 +82,8 @@ std::string_view Attachment::take_one(Runtime& runtime, shm::WorkerEnd::Taken& t
   if (!message.ParseFromString(taken.header)) return kBadHeader;
   // The body stands behind the header, never in it.
   if (!message.body().empty() || message.has_body_handle()) return kBadHeader;
-  const std::size_t bytes = taken.header.size() + taken.body.size();
+  // A body in parts is not all in the segment at once; it has a budget of its own.
+  const std::size_t bytes = taken.header.size() + (taken.in_parts ? 0 : taken.body.size());
   *message.mutable_body() = std::move(taken.body);
   mcp::Request request = rpc::to_request(std::move(message), "POST");
   request.deadline = taken.deadline;
@@ -153,7 +155,7 @@ std::string_view Attachment::refusal() const {
 bool Attachment::idle() const {
   if (calls_under_way_.load(std::memory_order_acquire) != 0) return false;
   const std::lock_guard lock(mutex_);
-  return kept_.empty();
+  return kept_.empty() && (!end_ || !end_->sends_parts());
 }
 
 void Attachment::start_draining() { draining_.store(true, std::memory_order_seq_cst); }
@@ -177,9 +179,11 @@ void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Respons
     message.Clear();
     rpc::fill_head(response, message);
     RS_CHECK(message.SerializeToString(&header), "an answer's header can be serialised");
-    if (!end->complete(slot, sequence, response.status, header, response.body)) {
-      kept = KeptAnswer{header, std::move(response.body)};
-    }
+    using Otherwise = shm::WorkerEnd::Otherwise;
+    const bool sent = end->complete(slot, sequence, response.status, header, response.body, Otherwise::kNothing) ||
+                      end->complete_in_parts(slot, sequence, response.status, header, response.body) ||
+                      end->complete(slot, sequence, response.status, header, response.body, Otherwise::kInline);
+    if (!sent) kept = KeptAnswer{header, std::move(response.body)};
     if (!end->refusal().empty()) notify_();
   }
   finish_answer(slot, sequence, std::move(kept), cancelled);

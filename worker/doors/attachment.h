@@ -67,7 +67,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
 
   /// The name of the lie that another thread came upon; empty while there was none.
   [[nodiscard]] std::string_view refusal() const;
-  /// True when no call is under way and no answer waits to be fetched.
+  /// True when no call is under way and no answer waits to be fetched, or for room.
   [[nodiscard]] bool idle() const;
   /// From now on `notify` is called when the attachment becomes idle.
   void start_draining();

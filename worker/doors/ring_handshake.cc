@@ -19,6 +19,9 @@ using Kind = HandshakeStep::Kind;
 
 HandshakeStep refused(std::string_view reason) { return {Kind::kRefused, reason, {}}; }
 
+// Bodies in parts that are under way on one ring, each way, as a multiple of the largest.
+constexpr std::size_t kBodiesInParts = 4;
+
 struct Advice {
   std::string_view refusal;
   std::string_view message;
@@ -43,7 +46,8 @@ std::string_view advice_for(std::string_view refusal) {
 }
 
 std::uint32_t offered_features(const RingDoorOptions& options) {
-  return (options.ring ? shm::kFeatureRing | shm::kFeatureAgain : 0U) | (options.handle ? shm::kFeatureHandle : 0U);
+  return (options.ring ? shm::kFeatureRing | shm::kFeatureAgain | shm::kFeatureParts : 0U) |
+         (options.handle ? shm::kFeatureHandle : 0U);
 }
 
 HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, const RingDoorOptions& options) {
@@ -64,6 +68,7 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
   end_options.generation = attached.generation;
   end_options.features = attached.features;
   end_options.max_body_bytes = options.max_body_bytes;
+  end_options.max_parts_bytes = kBodiesInParts * options.max_body_bytes;
   std::string_view reason;
   auto end = shm::WorkerEnd::attach(std::move(segment), end_options, reason);
   if (!end.ok()) {

@@ -20,6 +20,8 @@ namespace {
 
 // While rings keep the thread busy it looks at its descriptors this often: a parked ring's first call waits no longer.
 constexpr auto kLookEvery = std::chrono::microseconds(50);
+// While a drain waits for clients to give room back.
+constexpr int kDrainLookMs = 1;
 // Connections that may owe their handshake at once.
 constexpr std::size_t kMaxHandshakes = 128;
 // Answers waiting to be fetched from one ring, as a multiple of the largest body.
@@ -106,6 +108,8 @@ bool RingThread::park_awake() {
 }
 
 int RingThread::patience_ms() const {
+  // In a drain nobody parks, so no doorbell tells that there is room for the next part of an answer.
+  if (draining_ && sends_parts()) return kDrainLookMs;
   if (handshakes_.empty()) return -1;
   const Duration left = handshakes_.begin()->second.deadline - now();
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
@@ -120,6 +124,21 @@ void RingThread::wait(int timeout_ms) {
     handle(static_cast<Watch>(token & ((1U << kWatchBits) - 1U)), token >> kWatchBits);
   }
   if (!handshakes_.empty()) expire_handshakes();
+  if (draining_ && sends_parts()) finish_parts();
+}
+
+bool RingThread::sends_parts() const {
+  return std::any_of(rings_.begin(), rings_.end(),
+                     [](const auto& ring) { return ring.second.attachment->worker_end().sends_parts(); });
+}
+
+void RingThread::finish_parts() {
+  std::vector<std::uint64_t> serials;
+  for (auto& [serial, ring] : rings_) {
+    ring.attachment->worker_end().send_parts();
+    serials.push_back(serial);
+  }
+  for (const std::uint64_t serial : serials) look_at(serial);
 }
 
 void RingThread::handle(Watch what, std::uint64_t serial) {

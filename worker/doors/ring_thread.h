@@ -65,6 +65,8 @@ class RingThread {
   void end_ring(std::uint64_t serial, std::string_view refusal);
   void end_everything();
   void report_drained();
+  [[nodiscard]] bool sends_parts() const;
+  void finish_parts();
 
   bool watch(int fd, std::uint32_t events, Watch what, std::uint64_t serial);
   void unwatch(int fd);

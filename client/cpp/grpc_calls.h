@@ -1,0 +1,52 @@
+#pragma once
+// What every gRPC call of this library needs, whatever channel it goes by: a context that can be cancelled by anybody,
+// and a list of the calls under way, so that all can be ended. Private to the library; includes gRPC.
+
+#include <grpcpp/client_context.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+
+#include "base/clock.h"
+#include "client/cpp/client.h"
+
+namespace ringside {
+
+/// For gRPC's own waits.
+[[nodiscard]] gpr_timespec grpc_deadline(SteadyTime deadline);
+
+/// One call under way. Thread-safe.
+class GrpcCall : public PendingCall {
+ public:
+  explicit GrpcCall(SteadyTime deadline);
+  void cancel() override;
+  /// To start the call with.
+  [[nodiscard]] grpc::ClientContext* context() { return context_.get(); }
+
+ private:
+  friend class GrpcCalls;
+  void end();
+
+  std::mutex mutex_;
+  std::unique_ptr<grpc::ClientContext> context_;  // null: the call is over
+};
+
+/// The calls under way. Thread-safe.
+class GrpcCalls {
+ public:
+  void add(std::shared_ptr<GrpcCall> call);
+  /// Lets go of the call, and of what it holds of its channel before anybody can see that it is gone: the last owner of
+  /// a channel must not be gRPC's own thread, on which a callback ends, for that would wait for itself.
+  void remove(const std::shared_ptr<GrpcCall>& call);
+  [[nodiscard]] bool empty() const;
+  void cancel_all_and_wait();
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable emptied_;
+  std::unordered_set<std::shared_ptr<GrpcCall>> calls_;
+};
+
+}  // namespace ringside

@@ -1,0 +1,263 @@
+// Bodies that are larger than a free run: requests that come, and answers that go, part by part.
+
+#include <algorithm>
+#include <utility>
+
+#include "shm/run.h"
+#include "shm/untrusted.h"
+#include "shm/worker_end.h"
+#include "shm/worker_state.h"
+
+namespace ringside::shm {
+namespace {
+
+// What a JSON parser may read behind a body's end.
+constexpr std::size_t kParserPadding = 64;
+// Completions that parts of answers may take; the rest of the queue is for the ends of calls.
+constexpr std::uint32_t kPartCredits = kCompletions / 4;
+constexpr int kGivenUpStatus = 499;  // as proxies log it; nobody reads it
+
+Completion send_next(std::uint32_t slot, std::uint64_t sequence) {
+  Completion entry{};
+  entry.sequence = sequence;
+  entry.slot = slot;
+  entry.flags = kCompletionSend;
+  return entry;
+}
+
+}  // namespace
+
+Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_t slot, const CallCopy& call) {
+  SlotUse& use = slots[slot];
+  if (use.arriving && use.arriving->sequence != call.sequence) return refuse("slot_in_use");
+  if ((call.flags & kSlotCancel) != 0) {
+    RS_TRY_STATUS(drop_arriving(slot, call.sequence));
+    return std::optional<Taken>();
+  }
+  if (const auto fault = fault_of_part(call, use.arriving.get()); !fault.empty()) return refuse(fault);
+  if (use.arriving) {
+    const std::lock_guard lock(mutex);
+    if (!std::exchange(use.part_asked, false)) return refuse("part_not_asked");
+    // Memory for all of it is taken when it is counted in the budget, and not before.
+    use.arriving->body.reserve(call.total_bytes + kParserPadding);
+  } else {
+    use.arriving = std::make_unique<Arriving>();
+    use.arriving->sequence = call.sequence;
+    use.arriving->total = call.total_bytes;
+    use.arriving->retry = (call.flags & kSlotRetry) != 0;
+    use.arriving->header = copy_out(their_pool + block_offset(call.first), call.header_bytes);
+    if (call.deadline_ns != 0) use.arriving->deadline = SteadyTime(std::chrono::nanoseconds(call.deadline_ns));
+  }
+  Arriving& arriving = *use.arriving;
+  const std::byte* const bytes = their_pool + block_offset(call.first) + body_offset(call.header_bytes);
+  arriving.body.append(reinterpret_cast<const char*>(bytes), call.body_bytes);
+  const bool whole = arriving.body.size() == arriving.total;
+  if (whole == ((call.flags & kSlotMore) != 0)) return refuse("bad_length");
+  if (!whole) {
+    RS_TRY_STATUS(ask_for_part(slot));
+    return std::optional<Taken>();
+  }
+  std::optional<Taken> taken(std::in_place);
+  taken->slot = slot;
+  taken->sequence = call.sequence;
+  taken->header = std::move(arriving.header);
+  taken->body = std::move(arriving.body);
+  taken->deadline = arriving.deadline;
+  taken->retry = arriving.retry;
+  taken->in_parts = true;
+  use.arriving.reset();
+  begin(slot, call.sequence);
+  return taken;
+}
+
+Status WorkerEnd::State::drop_arriving(std::uint32_t slot, std::uint64_t sequence) {
+  SlotUse& use = slots[slot];
+  Completion entry{};
+  entry.sequence = sequence;
+  entry.slot = slot;
+  entry.flags = kCompletionFinal;
+  entry.status = kGivenUpStatus;
+  use.taken = sequence;  // the entry that cancels it may still come
+  use.cancelled = false;
+  use.arriving.reset();
+  free_parts_in(slot);
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex);
+    wake = RS_TRY(publish(entry));
+  }
+  if (wake) wake_client();
+  return {};
+}
+
+Status WorkerEnd::State::ask_for_part(std::uint32_t slot) {
+  Arriving& arriving = *slots[slot].arriving;
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex);
+    if (slots[slot].parts_in != 0) {
+      slots[slot].part_asked = true;
+      wake = RS_TRY(publish(send_next(slot, arriving.sequence)));
+    } else {
+      waiting_parts.emplace_back(slot, arriving.sequence);
+      slots[slot].parts_in = arriving.total;
+      wake = RS_TRY(admit_waiting());
+    }
+  }
+  if (wake) wake_client();
+  return {};
+}
+
+Result<bool> WorkerEnd::State::admit_waiting() {
+  bool wake = false;
+  while (!waiting_parts.empty()) {
+    const auto [slot, sequence] = waiting_parts.front();
+    const std::size_t bytes = slots[slot].parts_in;
+    // A body larger than the whole budget comes alone.
+    if (parts_in != 0 && parts_in + bytes > options.max_parts_bytes) break;
+    waiting_parts.pop_front();
+    parts_in += bytes;
+    slots[slot].part_asked = true;
+    wake = RS_TRY(publish(send_next(slot, sequence))) || wake;
+  }
+  return wake;
+}
+
+void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
+  // Until the call is answered nobody else writes it.
+  if (slots[slot].parts_in == 0) return;
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex);
+    const std::size_t bytes = std::exchange(slots[slot].parts_in, 0);
+    const auto waiting = std::find_if(waiting_parts.begin(), waiting_parts.end(),
+                                      [slot](const auto& each) { return each.first == slot; });
+    if (waiting != waiting_parts.end()) {
+      waiting_parts.erase(waiting);  // never counted
+    } else {
+      parts_in -= bytes;
+    }
+    const auto admitted = admit_waiting();
+    wake = admitted.ok() && *admitted;
+  }
+  if (wake) wake_client();
+}
+
+bool WorkerEnd::sends_parts() const { return state_->leaving_bytes.load(std::memory_order_relaxed) != 0; }
+
+bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
+                                  std::string& body) {
+  State& state = *state_;
+  RS_CHECK(slot < kSlots && state.slots[slot].taken == sequence && state.slots[slot].under_way.load(),
+           "a call that is under way is completed, once");
+  if ((state.options.features & kFeatureParts) == 0) return false;
+  state.free_parts_in(slot);
+  {
+    const std::lock_guard lock(state.mutex);
+    const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
+    if (waiting != 0 && waiting + body.size() > state.options.max_parts_bytes) return false;
+    Leaving& answer = state.leaving.emplace_back();
+    answer.sequence = sequence;
+    answer.slot = slot;
+    answer.status = status;
+    answer.header = std::move(header);
+    answer.body = std::move(body);
+    state.leaving_bytes.fetch_add(answer.body.size() + 1, std::memory_order_relaxed);
+  }
+  send_parts();
+  return true;
+}
+
+void WorkerEnd::send_parts() {
+  State& state = *state_;
+  std::unique_lock lock(state.mutex);
+  state.send_again = true;
+  if (state.sending) return;
+  state.sending = true;
+  bool wake = false;
+  if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
+  while (std::exchange(state.send_again, false) && !state.refused()) {
+    while (true) {
+      const auto part = state.next_part();
+      if (!part.ok() || !part->has_value()) break;
+      const Leaving& answer = *(*part)->answer;
+      const std::string_view header = answer.sent == 0 ? std::string_view(answer.header) : std::string_view();
+      const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
+      lock.unlock();
+      write_run(state.pool + block_offset((*part)->first), header, body);
+      lock.lock();
+      const auto published = state.publish_part(**part);
+      if (!published.ok()) break;
+      wake = *published || wake;
+    }
+  }
+  if (state.leaving.empty()) state.ours->starved.value.store(0, std::memory_order_relaxed);
+  state.sending = false;
+  lock.unlock();
+  if (wake) state.wake_client();
+}
+
+Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
+  RS_TRY_STATUS(take_releases());
+  if (leaving.empty()) return std::optional<Part>();
+  Leaving& answer = leaving.front();
+  const std::size_t header_bytes = answer.sent == 0 ? answer.header.size() : 0;
+  const std::size_t left = answer.cancelled ? 0 : answer.body.size() - answer.sent;
+  const std::size_t most = std::min<std::size_t>(left, std::size_t{kPartBlocks} * kBlockBytes);
+  // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
+  completion_head_seen = theirs->completion_head.value.load(std::memory_order_acquire);
+  if (most < left && completion_tail - completion_head_seen >= kPartCredits) return std::optional<Part>();
+  const std::uint32_t whole = *blocks_needed(header_bytes, most);
+  if (whole == 0) return std::optional<Part>(Part{.answer = &answer, .last = true});
+  for (std::uint32_t count = whole; count == whole || count >= kLeastPartBlocks; count /= 2) {
+    const std::size_t offset = body_offset(static_cast<std::uint32_t>(header_bytes));
+    const std::size_t bytes = std::size_t{count} * kBlockBytes;
+    if (bytes < offset && left > 0) break;
+    const auto first = take_run(count, kNoSlot);
+    if (!first) continue;
+    Part part{.answer = &answer, .first = *first, .count = count};
+    part.bytes = left == 0 ? 0 : std::min(left, bytes - offset);
+    part.last = part.bytes == left;
+    return std::optional<Part>(part);
+  }
+  return std::optional<Part>();
+}
+
+Result<bool> WorkerEnd::State::publish_part(const Part& part) {
+  Leaving& answer = *part.answer;
+  const bool last = part.last || answer.cancelled;
+  Completion entry{};
+  entry.sequence = answer.sequence;
+  entry.slot = answer.slot;
+  entry.flags = last ? kCompletionFinal : kCompletionMore;
+  entry.status = answer.status;
+  entry.header_bytes = answer.sent == 0 ? static_cast<std::uint32_t>(answer.header.size()) : 0;
+  entry.body_bytes = part.bytes;
+  entry.first_block = part.first;
+  entry.block_count = *blocks_needed(entry.header_bytes, part.bytes);
+  if (part.count > 0) {
+    runs[part.first].use = RunUse::kLent;
+    // The client gives back exactly what its bytes need.
+    if (part.count > entry.block_count) blocks.give(part.first + entry.block_count, part.count - entry.block_count);
+    runs[part.first].count = entry.block_count;
+  }
+  answer.sent += part.bytes;
+  if (last) {
+    slots[answer.slot].under_way.store(false, std::memory_order_release);
+    leaving_bytes.fetch_sub(answer.body.size() + 1, std::memory_order_relaxed);
+  }
+  const auto published = publish(entry);
+  if (last) {
+    leaving.pop_front();
+  } else {
+    leaving.splice(leaving.end(), leaving, leaving.begin());  // the next one's turn
+  }
+  return published;
+}
+
+void WorkerEnd::State::give_up_leaving(std::uint32_t slot) {
+  const std::lock_guard lock(mutex);
+  for (Leaving& answer : leaving) answer.cancelled = answer.cancelled || answer.slot == slot;
+}
+
+}  // namespace ringside::shm
