@@ -1,12 +1,10 @@
 #include "bench/placement.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <thread>
+#include <utility>
 
 namespace ringside::bench {
 namespace {
@@ -44,17 +42,9 @@ void place(Placement placement, const std::vector<pid_t>& others) {
   for (const pid_t pid : others) pin(std::to_string(pid), free, other_cpu);
 }
 
-double cpu_seconds(pid_t pid) {
-  std::ifstream stat("/proc/" + (pid == 0 ? std::string("self") : std::to_string(pid)) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  std::istringstream fields(text.substr(text.rfind(')') + 2));  // field 3 on; the name before may hold anything
-  std::string skipped;
-  for (int i = 0; i < 11; ++i) fields >> skipped;
-  double user = 0;
-  double system = 0;
-  fields >> user >> system;
-  return (user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+Contestant placed(Contestant contestant, Placement placement) {
+  contestant.enter = [placement, peers = contestant.peers] { place(placement, peers); };
+  return contestant;
 }
 
 }  // namespace ringside::bench

@@ -1,10 +1,12 @@
 #pragma once
-// Where processes run, and what CPU time they took.
+// Where processes run.
 
 #include <sys/types.h>
 
 #include <string>
 #include <vector>
+
+#include "bench/rounds.h"
 
 namespace ringside::bench {
 
@@ -14,7 +16,7 @@ const char* to_string(Placement placement);
 /// Puts every thread of this process on CPU 0, and those of `others` on CPU 0 (same) or 1 (across); free: on all CPUs.
 void place(Placement placement, const std::vector<pid_t>& others);
 
-/// User and system time of a process so far, in seconds; 0: this one.
-double cpu_seconds(pid_t pid);
+/// The same contestant, placed before each of its turns.
+Contestant placed(Contestant contestant, Placement placement);
 
 }  // namespace ringside::bench

@@ -1,0 +1,77 @@
+#include "bench/baseline.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+#include <vector>
+
+#include "bench/echo_floors.h"
+
+namespace ringside::bench {
+namespace {
+
+/// How much slower than a plain gRPC echo our gRPC door may be before beating it proves nothing.
+constexpr double kWithinReach = 3;
+
+double trial(const Contestant& contestant, std::size_t calls) {
+  take_turn(contestant, (calls + 1) / 2);
+  return median_of(take_turn(contestant, calls).ns);
+}
+
+/// The raw socket must be faster than gRPC over the same bytes, and our gRPC door within reach of a plain gRPC server.
+void validate(const char* unit, double raw, double plain, double ours, bool judge) {
+  std::printf("  baseline: raw socket %.1f, plain gRPC %.1f, our gRPC door %.1f %s\n", raw, plain, ours, unit);
+  if (judge && (plain < raw || ours > kWithinReach * plain)) {
+    std::fprintf(stderr, "bench: the baseline is invalid (see the line above), so no mark can be judged\n");
+    std::exit(1);  // NOLINT(concurrency-mt-unsafe): nothing is worth unwinding
+  }
+}
+
+}  // namespace
+
+Placed best_of(const std::vector<Contestant>& contestants, std::size_t calls) {
+  Placed best;
+  double best_ns = 0;
+  for (const Contestant& contestant : contestants) {
+    for (const Placement placement : {Placement::kFree, Placement::kSameCpu, Placement::kAcrossCpus}) {
+      const double ns = trial(placed(contestant, placement), calls);
+      if (best_ns != 0 && ns >= best_ns) continue;
+      best_ns = ns;
+      best = {contestant, placement};
+    }
+  }
+  return best;
+}
+
+Placed at_its_best(Contestant contestant, std::size_t calls) { return best_of({std::move(contestant)}, calls); }
+
+Placed grpc_baseline(const House& house, Work work, bool parked_calls, std::size_t bytes, const Options& options) {
+  const std::size_t calls = options.calls(bytes);
+  Contestant grpc = door_contestant({house.connect(DoorChoice::kGrpc), work, bytes, house.worker_pid()});
+  const auto p50_us = [&](const Contestant& contestant) {
+    return trial(placed(contestant, Placement::kFree), calls) / 1000;
+  };
+  const double raw = p50_us(raw_socket_echo(bytes));
+  const double plain = p50_us(plain_grpc_echo(bytes));
+  validate("us a call", raw, plain, p50_us(grpc), !options.small);
+  return at_its_best(parked_calls ? parked(std::move(grpc)) : std::move(grpc), calls);
+}
+
+Placed grpc_rate_baseline(const House& house, std::size_t bytes, const Options& options) {
+  const Load load{house.connect(DoorChoice::kGrpc), Work::kRuntime, bytes, house.worker_pid()};
+  const std::size_t batch = options.batch();
+  std::vector<Contestant> ours;
+  std::vector<Contestant> plain;
+  for (const std::size_t window : {1, 8, 64}) {
+    ours.push_back(window_contestant(load, window, batch));
+    plain.push_back(plain_grpc_window(bytes, window, batch));
+  }
+  for (const std::size_t threads : {1, 2, 3, 4}) ours.push_back(threads_contestant(load, threads, batch));
+  const auto us = [](const Placed& best) { return trial(placed(best.contestant, best.placement), 1) / 1000; };
+  Placed best = best_of(ours, 1);
+  const double raw = us(at_its_best(raw_socket_window(bytes, 64, batch), 1));
+  validate("us a call of many", raw, us(best_of(plain, 1)), us(best), !options.small);
+  return best;
+}
+
+}  // namespace ringside::bench
