@@ -1,5 +1,6 @@
 #include "bench/baseline.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -18,6 +19,8 @@ double trial(const Contestant& contestant, std::size_t calls) {
   return median_of(take_turn(contestant, calls).ns);
 }
 
+double trial_us(const Placed& best) { return trial(placed(best.contestant, best.placement), 1) / 1000; }
+
 /// The raw socket must be faster than gRPC over the same bytes, and our gRPC door within reach of a plain gRPC server.
 void validate(const char* unit, double raw, double plain, double ours, bool judge) {
   std::printf("  baseline: raw socket %.1f, plain gRPC %.1f, our gRPC door %.1f %s\n", raw, plain, ours, unit);
@@ -31,7 +34,7 @@ void validate(const char* unit, double raw, double plain, double ours, bool judg
 
 Placed best_of(const std::vector<Contestant>& contestants, std::size_t calls) {
   Placed best;
-  double best_ns = 0;
+  double best_ns = 0;  // none yet
   for (const Contestant& contestant : contestants) {
     for (const Placement placement : {Placement::kFree, Placement::kSameCpu, Placement::kAcrossCpus}) {
       const double ns = trial(placed(contestant, placement), calls);
@@ -58,19 +61,25 @@ Placed grpc_baseline(const House& house, Work work, bool parked_calls, std::size
 }
 
 Placed grpc_rate_baseline(const House& house, std::size_t bytes, const Options& options) {
-  const Load load{house.connect(DoorChoice::kGrpc), Work::kRuntime, bytes, house.worker_pid()};
   const std::size_t batch = options.batch();
-  std::vector<Contestant> ours;
+  const auto load = [&] { return Load{house.connect(DoorChoice::kGrpc), Work::kRuntime, bytes, house.worker_pid()}; };
+  // Threads first, and the others let go if threads win: once a process has made one asynchronous call, threads of
+  // gRPC's own stand in the way of calls that wait.
+  std::vector<Contestant> threads;
+  for (const std::size_t count : {1, 2, 3, 4}) threads.push_back(threads_contestant(load(), count, batch));
+  Placed best = best_of(threads, 1);
+  const double threads_us = trial_us(best);
+  std::vector<Contestant> windows;
   std::vector<Contestant> plain;
-  for (const std::size_t window : {1, 8, 64}) {
-    ours.push_back(window_contestant(load, window, batch));
-    plain.push_back(plain_grpc_window(bytes, window, batch));
+  for (const std::size_t count : {1, 8, 64}) {
+    windows.push_back(window_contestant(load(), count, batch));
+    plain.push_back(plain_grpc_window(bytes, count, batch));
   }
-  for (const std::size_t threads : {1, 2, 3, 4}) ours.push_back(threads_contestant(load, threads, batch));
-  const auto us = [](const Placed& best) { return trial(placed(best.contestant, best.placement), 1) / 1000; };
-  Placed best = best_of(ours, 1);
-  const double raw = us(at_its_best(raw_socket_window(bytes, 64, batch), 1));
-  validate("us a call of many", raw, us(best_of(plain, 1)), us(best), !options.small);
+  const Placed best_window = best_of(windows, 1);
+  const double windows_us = trial_us(best_window);
+  if (windows_us < threads_us) best = best_window;
+  const double raw_us = trial_us(at_its_best(raw_socket_window(bytes, 64, batch), 1));
+  validate("us a call of many", raw_us, trial_us(best_of(plain, 1)), std::min(threads_us, windows_us), !options.small);
   return best;
 }
 

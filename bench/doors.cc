@@ -73,7 +73,7 @@ void table(const House& house, const Options& options, nlohmann::json& results) 
 int run_doors(const Options& options) {
   std::printf("doors: %s, %u CPUs, %zu rounds of A B B A a mark\n", options.check ? "marks" : "table",
               std::thread::hardware_concurrency(), options.rounds());
-  nlohmann::json results;
+  nlohmann::json results = {{"cpus", std::thread::hardware_concurrency()}};
   Duels duels(options, results);
   int missed = 0;
   if (options.check) {

@@ -3,7 +3,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <future>
 #include <utility>
 
 namespace ringside::bench {
@@ -22,18 +21,6 @@ std::string config_of(const HouseOptions& options) {
   return R"({"mcpServers": {"builtin": {"builtin": true}}, "transportEcho": true, "rings": {"perWorker": )" +
          std::to_string(options.rings) + R"(, "segmentBytes": )" + std::to_string(options.segment_mib << 20U) + spin +
          "}}";
-}
-
-/// A client with gRPC's threads running.
-std::shared_ptr<Client> grpc_keeper(const House& house) {
-  auto keeper = house.connect(DoorChoice::kGrpc);
-  Request request;
-  request.method = "POST";
-  request.path = "/_ringside/echo";
-  std::promise<void> answered;
-  keeper->call_async(std::move(request), {}, [&answered](const Answer&) { answered.set_value(); });
-  answered.get_future().wait();
-  return keeper;
 }
 
 }  // namespace
@@ -93,7 +80,6 @@ House& Houses::of(Mode mode) {
     house = std::make_unique<House>(HouseOptions{.spin_us = mode == Mode::kHot      ? kHotWorkerSpinUs
                                                             : mode == Mode::kParked ? 0
                                                                                     : -1});
-    if (keeper_ == nullptr) keeper_ = grpc_keeper(*house);
   }
   return *house;
 }

@@ -51,9 +51,6 @@ class Houses {
   House& of(Mode mode);
 
  private:
-  // gRPC joins its threads with the process's last channel, and dies if that goes away on one of them: in the end of a
-  // call's callback, after its client has been let go. So this one goes last.
-  std::shared_ptr<Client> keeper_;
   std::map<Mode, std::unique_ptr<House>> houses_;
 };
 

@@ -3,9 +3,11 @@
 // woken in between. The same for every door and for the plain gRPC server.
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 namespace ringside::bench {
@@ -15,6 +17,12 @@ template <typename Start>
 class Window {
  public:
   Window(std::size_t width, std::size_t batch, Start start) : width_(width), batch_(batch), start_(std::move(start)) {}
+
+  // gRPC joins its threads with the process's last channel, and dies if that goes away on one of them: in the tail of
+  // the last call's callback, which still holds the channel. So whoever holds it here lets go a little later.
+  ~Window() { std::this_thread::sleep_for(std::chrono::milliseconds(20)); }
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
 
   /// Makes `batch` calls and waits for the last. One thread.
   void run() {
