@@ -1,20 +1,15 @@
 #include "bench/house.h"
 
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
+
+#include "bench/options.h"
 
 namespace ringside::bench {
 namespace {
 
 constexpr auto kHotSpin = std::chrono::milliseconds(20);
 constexpr int kHotWorkerSpinUs = 2000;
-
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "bench: %s\n", why.c_str());
-  std::exit(1);  // NOLINT(concurrency-mt-unsafe): nothing is worth unwinding
-}
 
 std::string config_of(const HouseOptions& options) {
   const std::string spin = options.spin_us < 0 ? "" : R"(, "spinUs": )" + std::to_string(options.spin_us);
@@ -49,7 +44,7 @@ House::House(const HouseOptions& options) : dir_(folder_.file("run")) {
     if (connected.ok()) client = std::move(connected).value();
     return client != nullptr;
   });
-  if (!ready) give_up("ringsided did not become ready:\n" + test::read_file(folder_.file("log")));
+  if (!ready) throw GiveUp("ringsided did not become ready:\n" + test::read_file(folder_.file("log")));
   CallTrace trace;
   CallOptions call;
   call.trace = &trace;
@@ -58,7 +53,7 @@ House::House(const HouseOptions& options) : dir_(folder_.file("run")) {
   first.path = "/_ringside/echo";
   (void)client->call(std::move(first), call);
   worker_ = trace.worker_pid;
-  if (worker_ == 0) give_up("the worker cannot be told");
+  if (worker_ == 0) throw GiveUp("the worker cannot be told");
 }
 
 House::~House() {
@@ -88,7 +83,7 @@ std::shared_ptr<Client> connect(ClientOptions options) {
   options.client_name = "bench";
   const std::string door(to_string(options.door));
   auto client = Client::connect(std::move(options));
-  if (!client.ok()) give_up("door " + door + " is not open: " + std::string(client.error().message));
+  if (!client.ok()) throw GiveUp("door " + door + " is not open: " + std::string(client.error().message));
   return std::move(client).value();
 }
 

@@ -34,7 +34,7 @@ class House {
 
   [[nodiscard]] const std::string& dir() const { return dir_; }
   [[nodiscard]] pid_t worker_pid() const { return worker_; }
-  /// A client of a door; hot ones spin for their answers. Ends the process when the door is closed.
+  /// A client of a door; hot ones spin for their answers. GiveUp when the door is closed.
   [[nodiscard]] std::shared_ptr<Client> connect(DoorChoice door, Mode mode = Mode::kDefault) const;
 
  private:
@@ -54,7 +54,7 @@ class Houses {
   std::map<Mode, std::unique_ptr<House>> houses_;
 };
 
-/// A client of a Ringside that runs already. Ends the process when the door is closed.
+/// A client of a Ringside that runs already. GiveUp when the door is closed.
 std::shared_ptr<Client> connect(ClientOptions options);
 
 }  // namespace ringside::bench

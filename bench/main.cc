@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <string>
 
 #include "base/log.h"
@@ -41,7 +42,12 @@ int main(int argc, char** argv) {
   ::mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
   ::mallopt(M_TRIM_THRESHOLD, 256 * kMiB);
   ::mallopt(M_TOP_PAD, 16 * kMiB);
-  if (*table) return ringside::bench::run_table(runtime_dir, tool);
-  if (*rings) return ringside::bench::run_rings(options);
-  return *doors ? ringside::bench::run_doors(options) : 2;
+  try {
+    if (*table) return ringside::bench::run_table(runtime_dir, tool);
+    if (*rings) return ringside::bench::run_rings(options);
+    return *doors ? ringside::bench::run_doors(options) : 2;
+  } catch (const ringside::bench::GiveUp& reason) {
+    std::fprintf(stderr, "bench: %s\n", reason.what());
+    return 1;
+  }
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "bench/placement.h"
 #include "tests/support/process.h"
 
 namespace ringside::bench {
@@ -41,13 +42,15 @@ int judge_marks(const std::string& group, const std::vector<Measurement>& measur
                                  [&](const Measurement& each) { return each.mark == name; });
     RS_CHECK(at != measurements.end(), "every mark of bench/marks.json has its measurement");
     std::printf("\n%s\n", mark.at("what").get<std::string>().c_str());
+    const double line_ns = line_round_trip_ns();
     const double figure = at->measure();
     const Bound bound = bound_of(mark);
     const bool met = bound.met_by(figure);
     char line[160];
     std::snprintf(line, sizeof line, "%-22s %s %g, measured %.3g: %s", name.c_str(), bound.words, bound.value, figure,
                   met ? "met" : "MISSED");
-    std::printf("  mark %s\n", line);
+    std::printf("  mark %s (a cache line crosses and returns in %.0f ns before, %.0f ns after)\n", line, line_ns,
+                line_round_trip_ns());
     std::fflush(stdout);
     verdicts.emplace_back(line);
     results["marks"].push_back({{"name", name}, {bound.key, bound.value}, {"measured", figure}, {"met", met}});

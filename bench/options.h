@@ -2,9 +2,16 @@
 // What the commands of ringside_bench have in common.
 
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 
 namespace ringside::bench {
+
+/// Ends the benchmark with a message. Thrown, not exited with: every process that was started ends on the way out.
+class GiveUp : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 struct Options {
   bool check = false;     ///< judge the marks instead of printing the table

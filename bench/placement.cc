@@ -2,6 +2,9 @@
 
 #include <sched.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <thread>
 #include <utility>
@@ -40,6 +43,30 @@ void place(Placement placement, const std::vector<pid_t>& others) {
   pin("self", free, 0);
   const unsigned other_cpu = placement == Placement::kAcrossCpus && std::thread::hardware_concurrency() > 1 ? 1 : 0;
   for (const pid_t pid : others) pin(std::to_string(pid), free, other_cpu);
+}
+
+double line_round_trip_ns() {
+  constexpr std::uint32_t kTrips = 20'000;
+  alignas(64) std::atomic<std::uint32_t> line{0};
+  const auto bounce = [&line](unsigned cpu, std::uint32_t mine) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu % std::thread::hardware_concurrency(), &set);
+    ::sched_setaffinity(0, sizeof set, &set);
+    for (std::uint32_t next = mine; next < 2 * kTrips; next += 2) {
+      // Yields now and then, for machines with one CPU.
+      for (int look = 1; line.load(std::memory_order_acquire) != next; ++look) {
+        if (look % 10'000 == 0) ::sched_yield();
+      }
+      line.store(next + 1, std::memory_order_release);
+    }
+  };
+  const auto start = std::chrono::steady_clock::now();
+  std::thread first(bounce, 0, 0);
+  std::thread second(bounce, 1, 1);
+  first.join();
+  second.join();
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count() / kTrips;
 }
 
 Contestant placed(Contestant contestant, Placement placement) {

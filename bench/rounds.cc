@@ -1,10 +1,9 @@
 #include "bench/rounds.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <utility>
 
+#include "bench/options.h"
 #include "bench/usage.h"
 
 namespace ringside::bench {
@@ -52,8 +51,7 @@ Turn take_turn(const Contestant& contestant, std::size_t calls) {
     const auto end = Clock::now();
     own_cpu += cpu_seconds(0) - cpu_before;
     if (contestant.check && !contestant.check()) {
-      std::fprintf(stderr, "bench: %s gave a wrong answer, so nothing it measures counts\n", contestant.name.c_str());
-      std::exit(1);  // NOLINT(concurrency-mt-unsafe): nothing is worth unwinding
+      throw GiveUp(contestant.name + " gave a wrong answer, or by another way, so nothing it measures counts");
     }
     turn.ns.push_back(std::chrono::duration<double, std::nano>(end - start).count() /
                       static_cast<double>(contestant.batch));

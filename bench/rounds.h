@@ -30,7 +30,7 @@ struct Turn {
   double sleeps = 0;       ///< how often a thread of either side fell asleep
 };
 
-/// Takes a turn. Ends the process with a message when an answer was wrong: a failed call fails the mark.
+/// Takes a turn. Gives up (GiveUp) when an answer was wrong: a failed call fails the mark.
 Turn take_turn(const Contestant& contestant, std::size_t calls);
 
 struct Spread {
