@@ -66,6 +66,8 @@ const char* to_string(Work work) {
       return "runtime";
     case Work::kSmallValues:
       return "runtime, small values";
+    case Work::kSmallValuesIn:
+      return "runtime, small values in";
     case Work::kTinyAnswer:
       return "tiny answer";
     case Work::kSleepTool:
@@ -100,6 +102,10 @@ std::vector<Exchange> exchanges(Work work, std::size_t bytes, const std::string&
         all.push_back(tool_call(i, tool, arguments, quoted(arguments)));
         break;
       }
+      case Work::kSmallValuesIn:
+        all.push_back(
+            tool_call(i, tool, R"({"message":"ok","values":)" + small_values(inside, random) + "}", R"("ok")"));
+        break;
       case Work::kSleepTool:
         all.push_back(
             tool_call(i, "sleep", R"({"ms":0,"extra":")" + filler(inside, random) + "\"}", R"("slept 0 ms")"));

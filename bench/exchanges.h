@@ -13,6 +13,7 @@ enum class Work {
   kTransportEcho,  ///< the body comes back unread
   kRuntime,        ///< the smallest body: a ping; else the builtin echo tool with one big string
   kSmallValues,    ///< the builtin echo tool with many numbers, short strings and objects
+  kSmallValuesIn,  ///< the same values, and a tiny answer
   kTinyAnswer,     ///< the runtime refuses the path: it has the body, and does not read it
   kSleepTool,      ///< the builtin sleep tool (0 ms) with a big argument beside: a whole body read, a tiny answer
 };
