@@ -32,6 +32,16 @@ def lines_of(rows, x, y):
     return lines
 
 
+def at_their_best(rows):
+    """Of each door and size the row of the faster placement."""
+    best = {}
+    for row in rows:
+        key = (row["door"], row["bytes"])
+        if key not in best or row["p50_us"] < best[key]["p50_us"]:
+            best[key] = row
+    return list(best.values())
+
+
 def size_name(size):
     for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit:
@@ -69,12 +79,12 @@ def main():
     rings = json.loads((results / "rings.json").read_text(encoding="utf-8"))
     out.mkdir(parents=True, exist_ok=True)
     caption = CAPTION.format(cpus=doors["cpus"])
-    table = [row for row in doors["table"] if row["placement"] == "across CPUs"]
-    echoes = [row for row in table if row["work"] == "transport echo" or row["door"] in ("raw socket echo",
-                                                                                      "plain gRPC echo")]
+    echoes = at_their_best(
+        row for row in doors["table"]
+        if row["work"] == "transport echo" or row["door"] in ("raw socket echo", "plain gRPC echo"))
     sizes = {row["bytes"]: size_name(row["bytes"]) for row in echoes}
     windows = {row["window"]: str(row["window"]) for row in rings["windows"]}
-    body = "body each way, transport echo, across CPUs"
+    body = "body each way, transport echo; on one CPU or across, whichever is faster"
     under_way = "64 B pings under way, through the runtime, nothing pinned"
     draw(out / "latency-by-size.svg", "Time of a call by body size", lines_of(echoes, "bytes", "p50_us"),
          (body, "p50, µs"), sizes, caption)

@@ -72,7 +72,7 @@ std::vector<Measurement> measurements(Duels& duels, nlohmann::json& results) {
 void row(const Options& options, const Contestant& contestant, std::size_t window, nlohmann::json& results) {
   const Contestant free = placed(contestant, Placement::kFree);
   take_turn(free, 1);
-  const Turn turn = take_turn(free, options.batches());
+  const Turn turn = take_turn(free, 3 * options.batches());
   const double rate = 1e9 / median_of(turn.ns);
   std::printf("%-24s %12.0f %14.2f %14.3f\n", contestant.name.c_str(), rate, turn.cpu_us, turn.sleeps);
   std::fflush(stdout);
