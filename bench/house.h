@@ -1,12 +1,11 @@
 #pragma once
-// A Ringside to measure: one supervisor, one worker (so that every contestant asks the same process), and contestants
-// for its doors.
+// A Ringside to measure: one supervisor, and one worker, so that every contestant asks the same process.
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "bench/rounds.h"
 #include "client/cpp/client.h"
 #include "tests/support/process.h"
 
@@ -20,20 +19,23 @@ enum class Mode {
 };
 const char* to_string(Mode mode);
 
-enum class Work { kTransportEcho, kRuntime };
-const char* to_string(Work work);
+struct HouseOptions {
+  int spin_us = -1;               ///< how long the worker looks for the next call before it parks; -1: the default
+  int rings = 64;                 ///< how many a worker takes
+  std::uint64_t segment_mib = 4;  ///< of each ring's segment that the worker writes
+};
 
 class House {
  public:
-  /// `spin_us`: how long the worker looks for the next call before it parks; negative: the default.
-  explicit House(int spin_us);
+  explicit House(const HouseOptions& options);
   ~House();
   House(const House&) = delete;
   House& operator=(const House&) = delete;
 
   [[nodiscard]] const std::string& dir() const { return dir_; }
   [[nodiscard]] pid_t worker_pid() const { return worker_; }
-  [[nodiscard]] pid_t supervisor_pid() const { return supervisor_->pid(); }
+  /// A client of a door; hot ones spin for their answers. GiveUp when the door is closed.
+  [[nodiscard]] std::shared_ptr<Client> connect(DoorChoice door, Mode mode = Mode::kDefault) const;
 
  private:
   test::TempDir folder_;
@@ -42,12 +44,17 @@ class House {
   pid_t worker_ = 0;
 };
 
-/// Calls of `bytes` through a door: bodies, ids and key order vary from call to call, and every reply is compared with
-/// what it must be. The ping of the smallest body, else the builtin echo tool under the name `tool`.
-Contestant door_contestant(std::shared_ptr<Client> client, Work work, Mode mode, std::size_t bytes,
-                           const std::string& tool = "echo");
+/// The houses of one run, each started when it is first needed.
+class Houses {
+ public:
+  /// Default and hot: as named. Parked: one that never spins.
+  House& of(Mode mode);
 
-/// A client for a contestant; hot ones spin for their answers.
-std::shared_ptr<Client> connect(const std::string& runtime_dir, DoorChoice door, Mode mode);
+ private:
+  std::map<Mode, std::unique_ptr<House>> houses_;
+};
+
+/// A client of a Ringside that runs already. GiveUp when the door is closed.
+std::shared_ptr<Client> connect(ClientOptions options);
 
 }  // namespace ringside::bench

@@ -3,24 +3,38 @@
 #include <malloc.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <string>
 
 #include "base/log.h"
 #include "bench/doors.h"
+#include "bench/options.h"
+#include "bench/rings.h"
+
+namespace {
+
+CLI::App* add_command(CLI::App& app, const char* name, const char* what, ringside::bench::Options& options) {
+  auto* command = app.add_subcommand(name, what);
+  command->add_flag("--check", options.check, "judge the marks of bench/marks.json; exit 1 if one is missed");
+  command->add_flag("--small", options.small, "few calls and no judgement");
+  command->add_option("--only", options.only, "with --check: this mark alone");
+  command->add_option("--json", options.json_path, "write the figures to this file too");
+  return command;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Measures Ringside; run it by scripts/bench");
   app.require_subcommand(1);
-  ringside::bench::DoorsOptions doors;
-  auto* doors_command = app.add_subcommand("doors", "every door by body size, beside the floors");
-  doors_command->add_flag("--check", doors.check, "judge the marks of bench/marks.json; exit 1 if one is missed");
-  doors_command->add_flag("--small", doors.small, "few calls and no judgement");
-  doors_command->add_option("--json", doors.json_path, "write the figures to this file too");
+  ringside::bench::Options options;
+  auto* doors = add_command(app, "doors", "every door by body size, beside the floors", options);
+  auto* rings = add_command(app, "rings", "many calls under way; what rings promise", options);
   std::string runtime_dir;
-  auto* table_command = app.add_subcommand("table", "a short table of a Ringside that runs already");
-  table_command->add_option("--runtime-dir", runtime_dir, "where its sockets are")->required();
+  auto* table = app.add_subcommand("table", "a short table of a Ringside that runs already");
+  table->add_option("--runtime-dir", runtime_dir, "where its sockets are")->required();
   std::string tool = "echo";
-  table_command->add_option("--tool", tool, "its name of the builtin echo tool");
+  table->add_option("--tool", tool, "its name of the builtin echo tool");
   CLI11_PARSE(app, argc, argv);
   ringside::log::init("ringside_bench", "warn");
   // As the worker does, for every contestant alike: measure doors, not how often glibc gives pages back.
@@ -28,6 +42,12 @@ int main(int argc, char** argv) {
   ::mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
   ::mallopt(M_TRIM_THRESHOLD, 256 * kMiB);
   ::mallopt(M_TOP_PAD, 16 * kMiB);
-  if (*table_command) return ringside::bench::run_table(runtime_dir, tool);
-  return ringside::bench::run_doors(doors);
+  try {
+    if (*table) return ringside::bench::run_table(runtime_dir, tool);
+    if (*rings) return ringside::bench::run_rings(options);
+    return *doors ? ringside::bench::run_doors(options) : 2;
+  } catch (const ringside::bench::GiveUp& reason) {
+    std::fprintf(stderr, "bench: %s\n", reason.what());
+    return 1;
+  }
 }

@@ -1,10 +1,10 @@
 // bench_peer MODE: the other side of a floor, in a process of its own. Ends when its descriptor does.
 
 #include <grpcpp/grpcpp.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -38,23 +38,37 @@ int serve_futex() {
   }
 }
 
+/// As a worker serves a ring: found by epoll on a doorbell that is never read, answered by a futex wake.
+int serve_doorbell() {
+  void* memory = ::mmap(nullptr, sizeof(ringside::bench::FutexPage), PROT_READ | PROT_WRITE, MAP_SHARED, kPeerFd, 0);
+  if (memory == MAP_FAILED) return 1;
+  auto& page = *static_cast<ringside::bench::FutexPage*>(memory);
+  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  if (::epoll_ctl(epoll, EPOLL_CTL_ADD, kPeerSecondFd, &event) != 0) return 1;
+  for (std::uint32_t seen = 0;;) {
+    const std::uint32_t asked = page.ping.load(std::memory_order_acquire);
+    if (asked == seen) {
+      ::epoll_wait(epoll, &event, 1, -1);
+      continue;
+    }
+    seen = asked;
+    page.pong.store(seen, std::memory_order_release);
+    ringside::bench::futex_wake(page.pong);
+  }
+}
+
 /// Echoes messages: an 8-byte length, then that many bytes.
-int serve_socket() {
+int serve_socket(bool spin) {
   std::vector<char> body;
   while (true) {
     std::uint64_t length = 0;
-    if (::recv(kPeerFd, &length, sizeof length, MSG_WAITALL) != sizeof length) return 0;
+    if (!ringside::bench::receive_all(kPeerFd, reinterpret_cast<char*>(&length), sizeof length, spin)) return 0;
     body.resize(length + sizeof length);
     std::memcpy(body.data(), &length, sizeof length);
-    if (length != 0 &&
-        ::recv(kPeerFd, body.data() + sizeof length, length, MSG_WAITALL) != static_cast<ssize_t>(length)) {
-      return 0;
-    }
-    for (std::size_t sent = 0; sent < body.size();) {
-      const ssize_t some = ::send(kPeerFd, body.data() + sent, body.size() - sent, MSG_NOSIGNAL);
-      if (some <= 0) return 0;
-      sent += static_cast<std::size_t>(some);
-    }
+    if (!ringside::bench::receive_all(kPeerFd, body.data() + sizeof length, length, spin)) return 0;
+    if (!ringside::bench::send_all(kPeerFd, body.data(), body.size())) return 0;
   }
 }
 
@@ -91,7 +105,9 @@ int main(int argc, char** argv) {
   const std::string_view mode = argc == 2 ? argv[1] : "";
   if (mode == "eventfd") return serve_eventfd();
   if (mode == "futex") return serve_futex();
-  if (mode == "socket") return serve_socket();
+  if (mode == "doorbell") return serve_doorbell();
+  if (mode == "socket") return serve_socket(false);
+  if (mode == "socket_spin") return serve_socket(true);
   if (mode == "grpc") return serve_grpc();
   return 2;
 }
