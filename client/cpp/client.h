@@ -27,11 +27,18 @@ using mcp::Response;
 enum class DoorChoice { kAuto, kRing, kHandle, kGrpc, kHttp };
 [[nodiscard]] std::string_view to_string(DoorChoice door);
 
+/// What a call does that finds no room in its ring.
+enum class WhenFull {
+  kInline,  ///< it goes over the attachment's own gRPC channel, with its body inside
+  kWait,    ///< it waits its turn, until there is room or its deadline passes
+};
+
 struct ClientOptions {
   std::string runtime_dir = "/run/ringside";
   DoorChoice door = DoorChoice::kAuto;
   std::size_t max_body_bytes = 64ULL << 20U;  ///< larger requests are answered with 413 here, unsent
   std::uint64_t segment_bytes = 4ULL << 20U;  ///< of the request segment
+  WhenFull when_full = WhenFull::kInline;     ///< of the ring door
   Duration spin{0};                           ///< how long a waiting caller looks for its answer before it sleeps
   Duration connect_timeout = std::chrono::seconds(5);  ///< also how long calls wait for a lost worker's successor
   std::string client_name = "ringside-client";         ///< for the worker's log

@@ -87,6 +87,7 @@ bool RingCalls::take_one() {
   if (!taken.ok()) end_locked(kLied);
   if (!taken.ok() || !taken->has_value()) return false;
   Entry* const entry = by_slot_.at((*taken)->slot);
+  if (!(*taken)->more && !(*taken)->send_more) give_turn();
   if (entry == nullptr || entry->sequence != (*taken)->sequence) return true;  // its caller has given up
   if ((*taken)->send_more) {
     send_next_part(*entry);
@@ -103,6 +104,59 @@ bool RingCalls::take_one() {
   }
   if (!(*taken)->more) settle(*entry, std::move(answer));
   return true;
+}
+
+bool RingCalls::wait_for_room(SteadyTime deadline, bool again) {
+  std::condition_variable turn;
+  bool mine = false;
+  Lock lock(mutex_);
+  if (over_) return true;
+  ++inside_;
+  queue_turn(
+      [&] {
+        mine = true;
+        turn.notify_one();
+      },
+      again);
+  turn.wait_until(lock, deadline, [&] { return mine; });
+  // Whoever gave up takes its place out of the queue by letting everybody look again.
+  if (!mine) {
+    for (const auto& each : std::exchange(turns_, {})) each();
+  }
+  --inside_;
+  if (closing_) left_.notify_all();
+  return std::chrono::steady_clock::now() < deadline;
+}
+
+void RingCalls::when_room(std::function<void()> then, bool again) {
+  const std::lock_guard lock(mutex_);
+  start_reaper();
+  auto turn = [this, then = std::move(then)] {
+    due_.push_back(then);
+    reaper_wanted_.notify_one();
+    nudge_reaper();
+  };
+  if (over_) return turn();
+  queue_turn(std::move(turn), again);
+}
+
+void RingCalls::queue_turn(std::function<void()> turn, bool again) {
+  if (again) {
+    turns_.push_front(std::move(turn));
+  } else {
+    turns_.push_back(std::move(turn));
+  }
+}
+
+void RingCalls::give_turn() {
+  if (turns_.empty()) return;
+  const auto turn = std::move(turns_.front());
+  turns_.pop_front();
+  turn();
+}
+
+void RingCalls::start_reaper() {
+  if (!reaper_.joinable()) reaper_ = std::thread([this] { reap(); });
 }
 
 void RingCalls::send_next_part(Entry& entry) {
@@ -171,7 +225,7 @@ bool RingCalls::start(shm::ClientEnd::Claim claim, std::string_view rest, Steady
   entry->done = std::move(done);
   const std::lock_guard lock(mutex_);
   if (over_) return false;
-  if (!reaper_.joinable()) reaper_ = std::thread([this] { reap(); });
+  start_reaper();
   by_slot_.at(entry->slot) = entry.get();
   async_.emplace(AsyncKey{deadline, entry->sequence}, entry);
   const bool earliest = async_.begin()->second == entry;
@@ -219,6 +273,7 @@ void RingCalls::end_locked(Error error) {
   for (Entry* entry : by_slot_) {
     if (entry != nullptr) settle(*entry, error);
   }
+  for (const auto& turn : std::exchange(turns_, {})) turn();
 }
 
 void RingCalls::close() {
@@ -236,7 +291,7 @@ void RingCalls::reap() {
   Lock lock(mutex_);
   while (true) {
     expire(lock);
-    if (!finished_.empty()) {
+    if (!finished_.empty() || !due_.empty()) {
       run_finished(lock);
       continue;
     }
@@ -258,13 +313,16 @@ void RingCalls::reap() {
   }
 }
 
-bool RingCalls::reaper_must_act() const { return nudged_ || closing_ || !finished_.empty(); }
+bool RingCalls::reaper_must_act() const { return nudged_ || closing_ || !finished_.empty() || !due_.empty(); }
 
 void RingCalls::run_finished(Lock& lock) {
   auto finished = std::exchange(finished_, {});
+  auto due = std::exchange(due_, {});
   lock.unlock();
   for (const auto& entry : finished) entry->done(std::move(*entry->outcome));
   finished.clear();
+  for (const auto& turn : due) turn();
+  due.clear();
   lock.lock();
 }
 

@@ -57,6 +57,11 @@ class RingCalls {
   /// The same without waiting: true, and `done` runs on the reaper, exactly once; `rest` stays until then. False: the
   /// ring is over, nothing was published and `done` never runs.
   bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done);
+  /// Waits its turn for room: true once a call has ended since, or the ring is over; false at `deadline`. `again`: its
+  /// last turn was not enough, so it comes before the others.
+  bool wait_for_room(SteadyTime deadline, bool again);
+  /// The same without waiting: `then` runs on the reaper, once; no deadline.
+  void when_room(std::function<void()> then, bool again);
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 
@@ -99,6 +104,9 @@ class RingCalls {
   void settle(Entry& entry, Result<Answered> outcome);
   void end_locked(Error error);
   void nudge_reaper();
+  void queue_turn(std::function<void()> turn, bool again);
+  void give_turn();
+  void start_reaper();
 
   void reap();
   void run_finished(Lock& lock);
@@ -113,6 +121,8 @@ class RingCalls {
   std::vector<Entry*> followers_;  // synchronous callers that sleep, the oldest first
   std::map<AsyncKey, std::shared_ptr<Entry>> async_;
   std::deque<std::shared_ptr<Entry>> finished_;  // asynchronous ones whose callback is due
+  std::deque<std::function<void()>> turns_;      // who waits for room; with the mutex, must not block
+  std::deque<std::function<void()>> due_;        // asynchronous ones whose turn has come
   std::optional<Error> over_;
   std::atomic<bool> is_over_{false};  // over_ for those without the mutex
   bool led_ = false;

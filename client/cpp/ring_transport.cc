@@ -191,12 +191,27 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   return claim;
 }
 
+/// The same; where a full ring is waited for, kFull only at the request's deadline.
+Result<shm::ClientEnd::Claim> RingTransport::claim_in_turn(const Request& request) {
+  auto claim = this->claim(request);
+  for (bool again = false; options_.when_full == WhenFull::kWait && !claim.ok() && claim.error().code == Code::kFull;
+       again = true) {
+    if (!calls_->wait_for_room(request.deadline, again) || !usable()) break;
+    claim = this->claim(request);
+  }
+  return claim;
+}
+
 Outcome RingTransport::call(Request request, CallTrace* trace) {
   start_trace(trace, DoorChoice::kRing);
   if (!usable()) return {kRingGone, std::move(request)};
-  auto claim = this->claim(request);
+  auto claim = claim_in_turn(request);
   if (!claim.ok()) {
     if (claim.error().code == Code::kPeerLied) return {kRingLied, std::nullopt};
+    if (claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+      if (!usable()) return {kRingGone, std::move(request)};
+      return {kTooLate};
+    }
     return call_inline(std::move(request), trace);
   }
   const std::uint32_t slot = claim->slot();
@@ -219,26 +234,36 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
     done({kRingGone, std::move(request)});
     return nullptr;
   }
-  auto claim = this->claim(request);
   auto call = std::make_shared<AsyncCall>(calls_, std::move(request), trace, std::move(done));
-  if (!claim.ok()) {
-    if (claim.error().code != Code::kPeerLied) {
-      call_inline_async(call);
-      return call;
-    }
-    call->done({kRingLied, std::nullopt});
-    return nullptr;
-  }
-  call->goes_by_ring(*claim);
-  if (trace != nullptr) trace->ring_bytes_out = call->request.body.size();
-  const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
-  const bool started =
-      calls_->start(std::move(*claim), rest, call->request.deadline,
-                    [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
-  if (started) return call;
+  if (send(call, false)) return call;
   start_trace(trace, DoorChoice::kRing);
   call->done({kRingGone, std::move(call->request)});
   return nullptr;
+}
+
+bool RingTransport::send(const std::shared_ptr<AsyncCall>& call, bool again) {
+  auto claim = this->claim(call->request);
+  if (!claim.ok() && claim.error().code == Code::kPeerLied) return false;
+  if (!claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+    calls_->when_room([this, call] { take_turn(call); }, again);
+    return true;
+  }
+  if (!claim.ok()) {
+    call_inline_async(call);
+    return true;
+  }
+  call->goes_by_ring(*claim);
+  if (call->trace != nullptr) call->trace->ring_bytes_out = call->request.body.size();
+  const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
+  return calls_->start(std::move(*claim), rest, call->request.deadline,
+                       [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
+}
+
+/// On the reaper.
+void RingTransport::take_turn(const std::shared_ptr<AsyncCall>& call) {
+  if (call->cancelled()) return call->done({Error{Code::kCancelled, 0, "the call was cancelled"}});
+  if (std::chrono::steady_clock::now() >= call->request.deadline) return call->done({kTooLate});
+  if (!usable() || !send(call, true)) call->done({kRingGone, std::move(call->request)});
 }
 
 /// How a published call ended without an answer. The workers' journals say whether one ever took the call.

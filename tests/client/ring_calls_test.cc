@@ -85,7 +85,7 @@ TEST(RingTransport, spinning_changes_no_answer) {
 
 TEST(RingTransport, a_drained_worker_answers_before_it_closes) {
   RingHouse house;
-  const auto transport = connect(house, DoorChoice::kRing);
+  const auto transport = connect(house, DoorChoice::kRing, 4 * kMiB, std::chrono::milliseconds(100));
   Started call(*transport, with_deadline(hold()));
   ASSERT_TRUE(house.held().wait_for(1));
   std::promise<void> drained;
@@ -117,6 +117,57 @@ TEST(RingTransport, a_client_speaks_through_the_ring_and_connects_again) {
   }));
   EXPECT_EQ(trace.door, DoorChoice::kRing);
   EXPECT_EQ(next.rings().stats().rings, 1U);
+}
+
+TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
+  RingHouse house;
+  ClientOptions options = house.client_options();
+  options.segment_bytes = kMiB;
+  options.when_full = WhenFull::kWait;
+  const auto transport = connect_ring(options, false).value();
+  constexpr std::size_t kBody = 300 * 1024;
+  std::vector<std::unique_ptr<Started>> held;
+  for (int i = 0; i < 2; ++i) held.push_back(std::make_unique<Started>(*transport, with_deadline(hold(kBody))));
+  ASSERT_TRUE(house.held().wait_for(2));
+  EXPECT_EQ(
+      code_of(transport->call(with_deadline(echo_of(std::string(kBody, 'x')), std::chrono::milliseconds(30)), nullptr)),
+      Code::kTimeout);
+  std::vector<CallTrace> traces(8);
+  std::vector<std::unique_ptr<Started>> waiting;
+  for (int i = 0; i < 4; ++i) {
+    waiting.push_back(std::make_unique<Started>(*transport, with_deadline(echo_of(std::string(kBody, 'a'))),
+                                                &traces[static_cast<std::size_t>(i)]));
+  }
+  std::vector<std::thread> threads;
+  for (int i = 4; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      const Outcome outcome =
+          transport->call(with_deadline(echo_of(std::string(kBody, 'b'))), &traces[static_cast<std::size_t>(i)]);
+      EXPECT_TRUE(outcome.answer.ok() && outcome.answer->body.size() == kBody);
+    });
+  }
+  EXPECT_TRUE(transport->call(with_deadline(ping()), nullptr).answer.ok()) << "what fits is not held up";
+  house.held().release();
+  for (auto& call : waiting) {
+    const Outcome outcome = call->get();
+    EXPECT_TRUE(outcome.answer.ok() && outcome.answer->body.size() == kBody);
+  }
+  for (auto& thread : threads) thread.join();
+  for (const CallTrace& trace : traces) EXPECT_EQ(trace.ring_bytes_out, kBody);
+}
+
+TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {
+  RingHouse house;
+  ClientOptions options = house.client_options();
+  options.segment_bytes = kMiB;
+  options.when_full = WhenFull::kWait;
+  auto transport = connect_ring(options, false).value();
+  Started held(*transport, with_deadline(hold(700 * 1024)));
+  ASSERT_TRUE(house.held().wait_for(1));
+  Started waiting(*transport, with_deadline(echo_of(std::string(700 * 1024, 'x'))));
+  transport.reset();
+  EXPECT_FALSE(waiting.get().answer.ok());
+  EXPECT_FALSE(held.get().answer.ok());
 }
 
 }  // namespace
