@@ -116,6 +116,8 @@ Result<Loan> ClientEnd::borrow(const Handle& handle, const Claim& claim) {
   if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
   State::SlotUse& use = state.slots[claim.slot_];
   RS_CHECK(use.use == State::Use::kLent && !use.borrowed, "a lent claim is answered once");
+  // The worker that answered is gone, and another has its place: that one is no liar.
+  if (use.attachment != state.attachment) return Error{Code::kUnavailable, 0, "the answer went with its worker"};
   if (handle.ring != state.worker->terms.ring || handle.generation != state.worker->terms.generation ||
       handle.slot != claim.slot_ || handle.sequence != claim.sequence_ ||
       !run_holds(0, handle.length, handle.first_block, handle.block_count, state.worker->blocks)) {

@@ -116,7 +116,9 @@ void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
       return state.free_slot(slot);
     }
     use.cancel_sent = true;
-    state.ours->slots[slot].flags.store(kSlotCancel, std::memory_order_relaxed);  // ordered by submission_tail
+    // The entry that published it may not have been read yet: what that said stays said. Ordered by submission_tail.
+    const std::uint32_t flags = kSlotCancel | (use.retry ? std::uint32_t{kSlotRetry} : 0);
+    state.ours->slots[slot].flags.store(flags, std::memory_order_relaxed);
     bell = state.submit(slot);
     use.cancel_position = state.submission_tail;
   }
