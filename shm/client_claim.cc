@@ -5,6 +5,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/run.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 
@@ -74,12 +75,14 @@ Result<ClientEnd::Claim> ClientEnd::claim(std::size_t header_bytes, std::size_t 
   state.free_slots.pop_back();
   state.slots[claim.slot_] = {
       .use = State::Use::kClaimed, .first = *first, .count = *count, .sequence = claim.sequence_};
+  step(Step::kClaimed);
   return claim;
 }
 
 void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
   State& state = *state_;
   RS_CHECK(claim.end_ == this, "a claim is published where it was made");
+  step(Step::kFilled);
   State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);

@@ -8,6 +8,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/futex.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 namespace {
@@ -39,6 +40,7 @@ Status ClientEnd::State::sleep(SteadyTime deadline) {
     // A fresh odd number for each sleep: the worker rings once for each number that it sees.
     park = (park + 1) | 1U;
     ours->park.value.store(park, std::memory_order_seq_cst);
+    step(Step::kClientParked);
     // Sequentially consistent like the store above: the worker stores completion_tail, then loads `park`
     // (WorkerEnd::State::publish); we stored `park`, now load completion_tail. One of us sees the other.
     const std::uint32_t tail = theirs->completion_tail.value.load(std::memory_order_seq_cst);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "shm/run.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 #include "shm/worker_end.h"
 #include "shm/worker_state.h"
@@ -42,6 +43,7 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
   entry.status = status;
   if (first) {
     write_run(state.pool + block_offset(*first), header, body);
+    step(Step::kAnswerWritten);
     entry.header_bytes = static_cast<std::uint32_t>(header.size());
     entry.body_bytes = body.size();
     entry.first_block = *first;
@@ -78,6 +80,7 @@ Result<std::string> WorkerEnd::read(const Handle& handle) {
   if (call.flags != kSlotHandle || call.body_bytes != handle.length) return state.refuse("bad_handle");
   if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
   std::string body = state.body_of(call);
+  step(Step::kHandleRead);
   fence_acquire();
   if (sequence.load(std::memory_order_relaxed) != handle.sequence) return kStale;
   return body;
@@ -108,6 +111,7 @@ Result<Handle> WorkerEnd::lend(const Handle& request, std::string_view body) {
     use.lent_sequence = request.sequence;
   }
   write_run(state.pool + block_offset(answer.first_block), {}, body);
+  step(Step::kAnswerWritten);
   const std::lock_guard lock(state.mutex);
   State::Run& run = state.runs[answer.first_block];
   if (run.use == State::RunUse::kDropped) {

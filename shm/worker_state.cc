@@ -5,6 +5,7 @@
 #include "shm/futex.h"
 #include "shm/run.h"
 #include "shm/segment_header.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 
 namespace ringside::shm {
@@ -121,6 +122,7 @@ Status WorkerEnd::State::give_up(std::uint32_t slot) {
   // Release: pairs with the acquire of `taken` in ClientEnd::State::settle_held: we never read this use of the slot
   // again.
   ours->taken[slot].store(abandoned, std::memory_order_release);
+  step(Step::kAbandonAcknowledged);
   return {};
 }
 
@@ -143,10 +145,12 @@ Result<bool> WorkerEnd::State::publish(const Completion& entry) {
     completion_head_seen = head;
   }
   ours->completions[completion_tail % kCompletions] = entry;
+  step(Step::kCompletionWritten);
   ++completion_tail;
   // Release: pairs with the acquire of completion_tail in ClientEnd::poll. Sequentially consistent with the next load:
   // the client stores `park`, then loads completion_tail (ClientEnd::State::sleep), so one of us sees the other.
   ours->completion_tail.value.store(completion_tail, std::memory_order_seq_cst);
+  step(Step::kCompletionPublished);
   const std::uint32_t parked = theirs->park.value.load(std::memory_order_seq_cst);
   if (parked % 2 == 0 || parked == woke_for) return false;
   woke_for = parked;
@@ -155,6 +159,7 @@ Result<bool> WorkerEnd::State::publish(const Completion& entry) {
 
 void WorkerEnd::State::wake_client() {
   futex_wake(ours->completion_tail.value);
+  step(Step::kClientWoken);
   wakes.fetch_add(1, std::memory_order_relaxed);
 }
 
