@@ -78,7 +78,7 @@ void ClientEnd::wake() {
   // last look and its sleep is lost. We are in no hurry: again, until it has noticed.
   for (int round = 0; state.wake_asked.load(std::memory_order_seq_cst) && state.waiting.load(std::memory_order_seq_cst);
        ++round) {
-    futex_wake(state.theirs->completion_tail.value);
+    (void)futex_wake(state.theirs->completion_tail.value);
     if (round < kQuickWakes) {
       ::sched_yield();
     } else {

@@ -49,7 +49,7 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
     entry.first_block = *first;
     entry.block_count = *count;
   }
-  bool wake = false;
+  std::uint32_t parked = 0;
   {
     const std::lock_guard lock(state.mutex);
     if (first) state.runs[*first].use = State::RunUse::kLent;
@@ -57,9 +57,9 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
     state.slots[slot].under_way.store(false, std::memory_order_release);
     const auto published = state.publish(entry);
     if (!published) return true;
-    wake = *published;
+    parked = *published;
   }
-  if (wake) state.wake_client();
+  if (parked != 0) state.wake_client(parked);
   return fits;
 }
 

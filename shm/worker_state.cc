@@ -137,7 +137,7 @@ void WorkerEnd::State::free_run(std::uint32_t first) {
   runs[first] = Run{};
 }
 
-Result<bool> WorkerEnd::State::publish(const Completion& entry) {
+Result<std::uint32_t> WorkerEnd::State::publish(const Completion& entry) {
   if (completion_tail - completion_head_seen >= kCompletions) {
     // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
     const std::uint32_t head = theirs->completion_head.value.load(std::memory_order_acquire);
@@ -152,13 +152,14 @@ Result<bool> WorkerEnd::State::publish(const Completion& entry) {
   ours->completion_tail.value.store(completion_tail, std::memory_order_seq_cst);
   step(Step::kCompletionPublished);
   const std::uint32_t parked = theirs->park.value.load(std::memory_order_seq_cst);
-  if (parked % 2 == 0 || parked == woke_for) return false;
-  woke_for = parked;
-  return true;
+  if (parked % 2 == 0 || parked == woke_for.load(std::memory_order_relaxed)) return 0U;
+  return parked;
 }
 
-void WorkerEnd::State::wake_client() {
-  futex_wake(ours->completion_tail.value);
+void WorkerEnd::State::wake_client(std::uint32_t parked) {
+  // A futex forgets a wake that finds nobody asleep, and the client may fall asleep under this number after it: when it
+  // had taken this answer before it parked. Only a sleeper who was woken sleeps under that number no more.
+  if (futex_wake(ours->completion_tail.value)) woke_for.store(parked, std::memory_order_relaxed);
   step(Step::kClientWoken);
   wakes.fetch_add(1, std::memory_order_relaxed);
 }
