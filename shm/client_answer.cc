@@ -5,6 +5,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/run.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 
 namespace ringside::shm {
@@ -80,6 +81,7 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
     if (state.completion_tail_seen - state.completion_head > kCompletions) return state.lied("completion_overrun");
   }
   const CompletionCopy entry = copy_completion(state.theirs->completions[state.completion_head % kCompletions]);
+  step(Step::kCompletionRead);
   if (entry.slot >= kSlots) return state.lied("bad_slot");
   State::SlotUse& use = state.slots[entry.slot];
   if (use.use != State::Use::kPublished || use.sequence != entry.sequence) return state.lied("bad_sequence");
@@ -99,9 +101,11 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   } else if (!more) {
     state.end_call(entry.slot);
   }
+  step(Step::kSlotFreed);
   ++state.completion_head;
   // Release: pairs with the acquire of completion_head in WorkerEnd::complete; the entry has been read.
   state.ours->completion_head.value.store(state.completion_head, std::memory_order_release);
+  step(Step::kCompletionHeadAdvanced);
 
   std::optional<Taken> taken(std::in_place);
   taken->slot = entry.slot;
@@ -132,6 +136,8 @@ Result<Loan> ClientEnd::borrow(const Handle& handle, const Claim& claim) {
   if (!state.lie.empty()) return Error{Code::kPeerLied, 0, state.lie};
   State::SlotUse& use = state.slots[claim.slot_];
   RS_CHECK(use.use == State::Use::kLent && !use.borrowed, "a lent claim is answered once");
+  // The worker that answered is gone, and another has its place: that one is no liar.
+  if (use.attachment != state.attachment) return Error{Code::kUnavailable, 0, "the answer went with its worker"};
   if (handle.ring != state.worker->terms.ring || handle.generation != state.worker->terms.generation ||
       handle.slot != claim.slot_ || handle.sequence != claim.sequence_ ||
       !run_holds(0, handle.length, handle.first_block, handle.block_count, state.worker->blocks)) {

@@ -5,6 +5,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/run.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 
@@ -80,12 +81,14 @@ Result<ClientEnd::Claim> ClientEnd::State::claim_run(ClientEnd* end, std::uint32
   if (body_bytes > 0) claim.body_ = {run + body_offset(static_cast<std::uint32_t>(header_bytes)), body_bytes};
   free_slots.pop_back();
   slots[claim.slot_] = {.use = Use::kClaimed, .first = *first, .count = count, .sequence = claim.sequence_};
+  step(Step::kClaimed);
   return claim;
 }
 
 void ClientEnd::publish(Claim&& claim, SteadyTime deadline) {
   State& state = *state_;
   RS_CHECK(claim.end_ == this, "a claim is published where it was made");
+  step(Step::kFilled);
   State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);
@@ -122,9 +125,9 @@ void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
       return state.free_slot(slot);
     }
     use.cancel_sent = true;
-    // Ordered by submission_tail. MORE stays: it tells the worker what it is that was cancelled.
-    state.ours->slots[slot].flags.store(kSlotCancel | (use.sent < use.total ? kSlotMore : 0U),
-                                        std::memory_order_relaxed);
+    // The entry that published it may not have been read yet: what that said stays said. Ordered by submission_tail.
+    const std::uint32_t said = (use.retry ? kSlotRetry : 0U) | (use.sent < use.total ? kSlotMore : 0U);
+    state.ours->slots[slot].flags.store(kSlotCancel | said, std::memory_order_relaxed);
     bell = state.submit(slot);
     use.cancel_position = state.submission_tail;
   }

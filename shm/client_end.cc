@@ -8,6 +8,7 @@
 
 #include "shm/client_state.h"
 #include "shm/segment_header.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 namespace {
@@ -58,7 +59,9 @@ Status ClientEnd::join(UniqueFd response_segment, UniqueFd doorbell, Terms terms
     state.completion_tail_seen = state.completion_head;
     state.their_release_head = 0;
     state.rang_for = 0;
+    step(Step::kJoined);
     bell = state.publish_again();
+    step(Step::kRepublished);
   }
   state.ring(bell);
   return {};

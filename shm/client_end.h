@@ -143,6 +143,7 @@ class ClientEnd {
   /// call is over, which makes the handle stale.
   [[nodiscard]] Handle lend(Claim& claim);
   /// An answer's handle, checked: the loan of its bytes. Once a call. kPeerLied: it names what it may not.
+  /// kUnavailable: another worker has joined meanwhile, and the bytes are gone.
   Result<Loan> borrow(const Handle& handle, const Claim& claim);
   /// The call with `claim` ended without a handle for an answer: whatever the worker holds or will hold for it is free.
   /// Dropping a lent claim that nothing was borrowed for does the same.

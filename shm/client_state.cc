@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "shm/segment_header.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 
 namespace ringside::shm {
@@ -61,13 +62,16 @@ void ClientEnd::State::write_slot(const Claim& claim, std::uint32_t flags, Stead
   // Release: pairs with the acquire of the same word in WorkerEnd::read (a handle). A published slot is ordered by
   // submission_tail besides.
   slot.sequence.store(claim.sequence_, std::memory_order_release);
+  step(Step::kSlotWritten);
 }
 
 ClientEnd::State::Bell ClientEnd::State::submit(std::uint32_t slot) {
   ours->submissions[submission_tail % kSubmissions] = slot;
+  step(Step::kEntryWritten);
   ++submission_tail;
   // Release: pairs with the acquire of submission_tail in WorkerEnd::take. Sequentially consistent: see must_ring.
   ours->submission_tail.value.store(submission_tail, std::memory_order_seq_cst);
+  step(Step::kTailPublished);
   return must_ring();
 }
 
@@ -84,6 +88,7 @@ void ClientEnd::State::ring(const Bell& bell) {
   if (bell == nullptr) return;
   bell->ring();
   doorbells.fetch_add(1, std::memory_order_relaxed);
+  step(Step::kDoorbellRung);
 }
 
 void ClientEnd::State::release(Release entry) {
@@ -92,6 +97,7 @@ void ClientEnd::State::release(Release entry) {
   // Release: pairs with the acquire of release_tail in WorkerEnd::State::take_releases. Our last reads of the run come
   // before it too, so the worker's next bytes there cannot show up in them. Sequentially consistent: see give_back.
   ours->release_tail.value.store(release_tail, std::memory_order_seq_cst);
+  step(Step::kLoanReleased);
 }
 
 void ClientEnd::State::give_back(const WorkerSide& side, Release run) {
@@ -133,6 +139,7 @@ ClientEnd::State::Bell ClientEnd::State::abandon_slot(std::uint32_t index) {
   slot.abandoned = slots[index].sequence;
   release({index, 0});
   hold_slot(index, Use::kAbandoned);
+  step(Step::kHandleAbandoned);
   return held_slots.size() >= kManyHeld ? must_ring() : nullptr;
 }
 

@@ -8,6 +8,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/futex.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 namespace {
@@ -39,6 +40,7 @@ Status ClientEnd::State::sleep(SteadyTime deadline) {
     // A fresh odd number for each sleep: the worker rings once for each number that it sees.
     park = (park + 1) | 1U;
     ours->park.value.store(park, std::memory_order_seq_cst);
+    step(Step::kClientParked);
     // Sequentially consistent like the store above: the worker stores completion_tail, then loads `park`
     // (WorkerEnd::State::publish); we stored `park`, now load completion_tail. One of us sees the other.
     const std::uint32_t tail = theirs->completion_tail.value.load(std::memory_order_seq_cst);
@@ -76,7 +78,7 @@ void ClientEnd::wake() {
   // last look and its sleep is lost. We are in no hurry: again, until it has noticed.
   for (int round = 0; state.wake_asked.load(std::memory_order_seq_cst) && state.waiting.load(std::memory_order_seq_cst);
        ++round) {
-    futex_wake(state.theirs->completion_tail.value);
+    (void)futex_wake(state.theirs->completion_tail.value);
     if (round < kQuickWakes) {
       ::sched_yield();
     } else {

@@ -24,8 +24,8 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
   (void)::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET, expected, timeout, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-void futex_wake(const std::atomic<std::uint32_t>& word) {
-  (void)::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+bool futex_wake(const std::atomic<std::uint32_t>& word) {
+  return ::syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0) > 0;
 }
 
 }  // namespace ringside::shm

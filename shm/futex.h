@@ -13,8 +13,8 @@ namespace ringside::shm {
 /// afterwards.
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, SteadyTime deadline);
 
-/// Wakes whoever sleeps on `word`, in any process.
-void futex_wake(const std::atomic<std::uint32_t>& word);
+/// Wakes whoever sleeps on `word`, in any process. True when somebody did.
+bool futex_wake(const std::atomic<std::uint32_t>& word);
 
 /// Tells the processor that this is a spinning loop.
 inline void spin_pause() {

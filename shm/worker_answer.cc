@@ -1,6 +1,7 @@
 // Answers: completions of ring calls, and the bodies of gRPC calls by handle.
 
 #include "shm/run.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 #include "shm/worker_end.h"
 #include "shm/worker_state.h"
@@ -36,12 +37,13 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
   entry.status = status;
   if (first) {
     write_run(state.pool + block_offset(*first), header, body);
+    step(Step::kAnswerWritten);
     entry.header_bytes = static_cast<std::uint32_t>(header.size());
     entry.body_bytes = body.size();
     entry.first_block = *first;
     entry.block_count = *count;
   }
-  bool wake = false;
+  std::uint32_t parked = 0;
   {
     const std::lock_guard lock(state.mutex);
     if (first) state.runs[*first].use = State::RunUse::kLent;
@@ -49,9 +51,9 @@ bool WorkerEnd::complete(std::uint32_t slot, std::uint64_t sequence, int status,
     state.slots[slot].under_way.store(false, std::memory_order_release);
     const auto published = state.publish(entry);
     if (!published) return true;
-    wake = *published;
+    parked = *published;
   }
-  if (wake) state.wake_client();
+  if (parked != 0) state.wake_client(parked);
   return fits;
 }
 
@@ -72,6 +74,7 @@ Result<std::string> WorkerEnd::read(const Handle& handle) {
   if (call.flags != kSlotHandle || call.body_bytes != handle.length) return state.refuse("bad_handle");
   if (const auto fault = state.fault_of(call); !fault.empty()) return state.refuse(fault);
   std::string body = state.body_of(call);
+  step(Step::kHandleRead);
   fence_acquire();
   if (sequence.load(std::memory_order_relaxed) != handle.sequence) return kStale;
   return body;
@@ -102,6 +105,7 @@ Result<Handle> WorkerEnd::lend(const Handle& request, std::string_view body) {
     use.lent_sequence = request.sequence;
   }
   write_run(state.pool + block_offset(answer.first_block), {}, body);
+  step(Step::kAnswerWritten);
   const std::lock_guard lock(state.mutex);
   State::Run& run = state.runs[answer.first_block];
   if (run.use == State::RunUse::kDropped) {

@@ -6,6 +6,7 @@
 
 #include "shm/run.h"
 #include "shm/segment_header.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 #include "shm/worker_state.h"
 
@@ -17,11 +18,13 @@ WorkerEnd::~WorkerEnd() = default;
 Result<std::unique_ptr<WorkerEnd>> WorkerEnd::attach(UniqueFd request_segment, WorkerEndOptions options,
                                                      std::string_view& reason) {
   Segment request = RS_TRY(Segment::adopt(std::move(request_segment), reason));
+  step(Step::kSegmentAdopted);
   reason = fault_of_header(request, Side::kClient, 0);
   if (!reason.empty()) return Error{Code::kPeerLied, 0, "the client's segment does not begin with the header agreed"};
   Segment response = RS_TRY(Segment::create(options.segment_bytes));
   UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error{Code::kSystem, errno, "no doorbell for a ring"};
+  step(Step::kResponseMade);
   return std::unique_ptr<WorkerEnd>(
       new WorkerEnd(std::make_unique<State>(std::move(request), std::move(response), std::move(doorbell), options)));
 }
@@ -52,11 +55,13 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take() {
       }
     }
     const std::uint32_t slot = read_once(state.theirs->submissions[state.submission_head % kSubmissions]);
+    step(Step::kEntryRead);
     if (slot >= kSlots) return state.refuse("bad_slot");
     auto taken = RS_TRY(take_slot(slot));
     ++state.submission_head;
     // Release: pairs with the acquire of submission_head in ClientEnd::State::worker_has_passed: our reads come before.
     state.ours->submission_head.value.store(state.submission_head, std::memory_order_release);
+    step(Step::kHeadAdvanced);
     if (taken) return taken;  // else it cancelled a call that has been answered
   }
 }
@@ -92,6 +97,7 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot)
 
   if (call.header_bytes > 0) taken->header = copy_out(state.their_pool + block_offset(call.first), call.header_bytes);
   taken->body = state.body_of(call);
+  step(Step::kBodyCopied);
   if (call.deadline_ns != 0) taken->deadline = SteadyTime(std::chrono::nanoseconds(call.deadline_ns));
   state.begin(slot, sequence);
   return taken;
@@ -105,6 +111,7 @@ void WorkerEnd::State::begin(std::uint32_t slot, std::uint64_t sequence) {
   // The journal, before anything is done for the call: a client that finds its sequence here does not know whether it
   // was served. Release: pairs with the client's acquire after our death.
   ours->taken[slot].store(sequence, std::memory_order_release);
+  step(Step::kJournalStored);
 }
 
 bool WorkerEnd::has_work() const {
@@ -115,6 +122,7 @@ bool WorkerEnd::park() {
   State& state = *state_;
   state.park = (state.park + 1) | 1U;
   state.ours->park.value.store(state.park, std::memory_order_seq_cst);
+  step(Step::kWorkerParked);
   // Sequentially consistent like the store above: the client stores submission_tail, then loads `park`
   // (ClientEnd::State::must_ring); we stored `park`, now load submission_tail. One of us sees the other.
   const bool empty = state.theirs->submission_tail.value.load(std::memory_order_seq_cst) == state.submission_head;

@@ -81,35 +81,35 @@ Status WorkerEnd::State::drop_arriving(std::uint32_t slot, std::uint64_t sequenc
   use.cancelled = false;
   use.arriving.reset();
   free_parts_in(slot);
-  bool wake = false;
+  std::uint32_t parked = 0;
   {
     const std::lock_guard lock(mutex);
-    wake = RS_TRY(publish(entry));
+    parked = RS_TRY(publish(entry));
   }
-  if (wake) wake_client();
+  if (parked != 0) wake_client(parked);
   return {};
 }
 
 Status WorkerEnd::State::ask_for_part(std::uint32_t slot) {
   Arriving& arriving = *slots[slot].arriving;
-  bool wake = false;
+  std::uint32_t parked = 0;
   {
     const std::lock_guard lock(mutex);
     if (slots[slot].parts_in != 0) {
       slots[slot].part_asked = true;
-      wake = RS_TRY(publish(send_next(slot, arriving.sequence)));
+      parked = RS_TRY(publish(send_next(slot, arriving.sequence)));
     } else {
       waiting_parts.emplace_back(slot, arriving.sequence);
       slots[slot].parts_in = arriving.total;
-      wake = RS_TRY(admit_waiting());
+      parked = RS_TRY(admit_waiting());
     }
   }
-  if (wake) wake_client();
+  if (parked != 0) wake_client(parked);
   return {};
 }
 
-Result<bool> WorkerEnd::State::admit_waiting() {
-  bool wake = false;
+Result<std::uint32_t> WorkerEnd::State::admit_waiting() {
+  std::uint32_t parked = 0;
   while (!waiting_parts.empty()) {
     const auto [slot, sequence] = waiting_parts.front();
     const std::size_t bytes = slots[slot].parts_in;
@@ -118,15 +118,15 @@ Result<bool> WorkerEnd::State::admit_waiting() {
     waiting_parts.pop_front();
     parts_in += bytes;
     slots[slot].part_asked = true;
-    wake = RS_TRY(publish(send_next(slot, sequence))) || wake;
+    if (const std::uint32_t asleep = RS_TRY(publish(send_next(slot, sequence))); asleep != 0) parked = asleep;
   }
-  return wake;
+  return parked;
 }
 
 void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
   // Until the call is answered nobody else writes it.
   if (slots[slot].parts_in == 0) return;
-  bool wake = false;
+  std::uint32_t parked = 0;
   {
     const std::lock_guard lock(mutex);
     const std::size_t bytes = std::exchange(slots[slot].parts_in, 0);
@@ -138,9 +138,9 @@ void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
       parts_in -= bytes;
     }
     const auto admitted = admit_waiting();
-    wake = admitted.ok() && *admitted;
+    parked = admitted.ok() ? *admitted : 0;
   }
-  if (wake) wake_client();
+  if (parked != 0) wake_client(parked);
 }
 
 bool WorkerEnd::sends_parts() const { return state_->leaving_bytes.load(std::memory_order_relaxed) != 0; }
@@ -174,7 +174,7 @@ void WorkerEnd::send_parts() {
   state.send_again = true;
   if (state.sending) return;
   state.sending = true;
-  bool wake = false;
+  std::uint32_t parked = 0;
   if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
   while (std::exchange(state.send_again, false) && !state.refused()) {
     while (true) {
@@ -188,13 +188,13 @@ void WorkerEnd::send_parts() {
       lock.lock();
       const auto published = state.publish_part(**part);
       if (!published.ok()) break;
-      wake = *published || wake;
+      if (*published != 0) parked = *published;
     }
   }
   if (state.leaving.empty()) state.ours->starved.value.store(0, std::memory_order_relaxed);
   state.sending = false;
   lock.unlock();
-  if (wake) state.wake_client();
+  if (parked != 0) state.wake_client(parked);
 }
 
 Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
@@ -223,7 +223,7 @@ Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
   return std::optional<Part>();
 }
 
-Result<bool> WorkerEnd::State::publish_part(const Part& part) {
+Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
   Leaving& answer = *part.answer;
   const bool last = part.last || answer.cancelled;
   Completion entry{};

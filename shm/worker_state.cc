@@ -6,6 +6,7 @@
 #include "shm/futex.h"
 #include "shm/run.h"
 #include "shm/segment_header.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 
 namespace ringside::shm {
@@ -134,6 +135,7 @@ Status WorkerEnd::State::give_up(std::uint32_t slot) {
   // Release: pairs with the acquire of `taken` in ClientEnd::State::settle_held: we never read this use of the slot
   // again.
   ours->taken[slot].store(abandoned, std::memory_order_release);
+  step(Step::kAbandonAcknowledged);
   return {};
 }
 
@@ -148,7 +150,7 @@ void WorkerEnd::State::free_run(std::uint32_t first) {
   runs[first] = Run{};
 }
 
-Result<bool> WorkerEnd::State::publish(const Completion& entry) {
+Result<std::uint32_t> WorkerEnd::State::publish(const Completion& entry) {
   if (completion_tail - completion_head_seen >= kCompletions) {
     // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
     const std::uint32_t head = theirs->completion_head.value.load(std::memory_order_acquire);
@@ -156,18 +158,22 @@ Result<bool> WorkerEnd::State::publish(const Completion& entry) {
     completion_head_seen = head;
   }
   ours->completions[completion_tail % kCompletions] = entry;
+  step(Step::kCompletionWritten);
   ++completion_tail;
   // Release: pairs with the acquire of completion_tail in ClientEnd::poll. Sequentially consistent with the next load:
   // the client stores `park`, then loads completion_tail (ClientEnd::State::sleep), so one of us sees the other.
   ours->completion_tail.value.store(completion_tail, std::memory_order_seq_cst);
+  step(Step::kCompletionPublished);
   const std::uint32_t parked = theirs->park.value.load(std::memory_order_seq_cst);
-  if (parked % 2 == 0 || parked == woke_for) return false;
-  woke_for = parked;
-  return true;
+  if (parked % 2 == 0 || parked == woke_for.load(std::memory_order_relaxed)) return 0U;
+  return parked;
 }
 
-void WorkerEnd::State::wake_client() {
-  futex_wake(ours->completion_tail.value);
+void WorkerEnd::State::wake_client(std::uint32_t parked) {
+  // A futex forgets a wake that finds nobody asleep, and the client may fall asleep under this number after it: when it
+  // had taken this answer before it parked. Only a sleeper who was woken sleeps under that number no more.
+  if (futex_wake(ours->completion_tail.value)) woke_for.store(parked, std::memory_order_relaxed);
+  step(Step::kClientWoken);
   wakes.fetch_add(1, std::memory_order_relaxed);
 }
 

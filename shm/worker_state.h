@@ -97,7 +97,8 @@ struct WorkerEnd::State {
   [[nodiscard]] std::string body_of(const CallCopy& call) const;
   /// Takes what the client has given back, if there is anything. Locks the mutex only then.
   Status settle_releases();
-  void wake_client();
+  /// Wakes the client that sleeps under the number `parked`. Without the mutex.
+  void wake_client(std::uint32_t parked);
 
   // The serving thread's.
   /// The call is taken: whole, and about to be served.
@@ -123,17 +124,17 @@ struct WorkerEnd::State {
   };
 
   // With `mutex` held.
-  /// Asks for second parts while there is budget for their calls. True: wake the client.
-  Result<bool> admit_waiting();
+  /// Asks for second parts while there is budget for their calls. As publish().
+  Result<std::uint32_t> admit_waiting();
   /// The next part that there is room for, its run taken; nothing when there is none.
   Result<std::optional<Part>> next_part();
-  Result<bool> publish_part(const Part& part);
+  Result<std::uint32_t> publish_part(const Part& part);
   Status take_releases();
   Status give_up(std::uint32_t slot);
   [[nodiscard]] std::optional<std::uint32_t> take_run(std::uint32_t count, std::uint32_t slot);
   void free_run(std::uint32_t first);
-  /// Writes a completion. True: wake the client when the mutex is free.
-  Result<bool> publish(const Completion& entry);
+  /// Writes a completion. Not 0: the client sleeps under that number, or is about to; wake it when the mutex is free.
+  Result<std::uint32_t> publish(const Completion& entry);
 
   Segment request;
   Segment response;
@@ -165,7 +166,7 @@ struct WorkerEnd::State {
   std::uint32_t completion_tail = 0;
   std::uint32_t completion_head_seen = 0;
   std::atomic<std::uint32_t> release_head{0};  // written with the mutex held, looked at without
-  std::uint32_t woke_for = 0;                  // the client's park value that it was woken for last
+  std::atomic<std::uint32_t> woke_for{0};      // the client's park value that it was found asleep under, and woken
 };
 
 }  // namespace ringside::shm

@@ -72,6 +72,31 @@ TEST(AttachAgain, a_mark_stays_through_a_second_death_before_the_call_is_taken) 
   EXPECT_TRUE(ring.take().retry);
 }
 
+TEST(AttachAgain, a_mark_stays_when_the_caller_gives_up_before_the_call_is_taken_again) {
+  Ring ring;
+  const auto call = ring.send("h", "b");
+  (void)ring.take();
+  lose_worker(ring);
+  attach_again(ring, 8);
+  ring.client->cancel(call.first, call.second);
+  EXPECT_TRUE(ring.take().retry) << "it may run a second time";
+  EXPECT_TRUE(ring.take().cancel);
+  ASSERT_TRUE(ring.worker->complete(call.first, call.second, 200, {}, {}));
+  EXPECT_EQ(ring.receive().sequence, call.second);
+  EXPECT_EQ(ring.worker->refusal(), "");
+}
+
+TEST(AttachAgain, a_dead_workers_answer_by_handle_is_not_held_against_its_successor) {
+  Ring ring;
+  auto [claim, handle] = test::lend_body(ring, "question");
+  ASSERT_EQ(ring.worker->read(handle).value(), "question");
+  const Handle answer = ring.worker->lend(handle, "answer").value();
+  lose_worker(ring);
+  attach_again(ring, 8);
+  EXPECT_EQ(ring.client->borrow(answer, claim).error().code, Code::kUnavailable);
+  EXPECT_FALSE(ring.client->poll().value().has_value()) << "the ring lives on";
+}
+
 TEST(AttachAgain, what_was_answered_is_not_published_again_and_its_loan_stays_good) {
   Ring ring;
   const auto call = ring.send("h", "b");

@@ -133,6 +133,28 @@ TEST(Wait, returns_at_once_when_an_answer_is_there) {
   EXPECT_EQ(ring.worker->wakes(), 0U) << "nobody slept";
 }
 
+// A thread that completes is held up between its answer and its look at `park`. Meanwhile the client takes the answer
+// and announces its next sleep: the wake comes just before it falls asleep, and is lost.
+TEST(Wait, a_wake_that_found_nobody_asleep_was_not_the_last_one) {
+  Segment segment = Segment::create(kMinSegmentBytes).value();
+  auto& shared = *reinterpret_cast<RequestSegment*>(segment.data());
+  shared.header = make_header(Side::kClient, kMinSegmentBytes, 0, 0);
+  std::string_view reason;
+  const auto worker = WorkerEnd::attach(test::duplicate(segment.fd()), test::worker_options(), reason).value();
+  for (std::uint32_t slot = 0; slot < 2; ++slot) {
+    shared.slots[slot].sequence = slot + 1;
+    shared.submissions[slot] = slot;
+  }
+  shared.submission_tail.value = 2;
+  shared.park.value = 1;
+  (void)worker->take();
+  (void)worker->take();
+  EXPECT_TRUE(worker->complete(0, 1, 200, {}, {}));
+  EXPECT_EQ(worker->wakes(), 1U);
+  EXPECT_TRUE(worker->complete(1, 2, 200, {}, {}));
+  EXPECT_EQ(worker->wakes(), 2U) << "it could be asleep by now";
+}
+
 TEST(Wake, ends_a_wait_of_another_thread) {
   const Ring ring;
   for (const Duration spin : {Duration::zero(), Duration(milliseconds(2))}) {

@@ -1,0 +1,245 @@
+#include "tests/chaos/caller.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstring>
+
+#include "base/unix_socket.h"
+
+namespace ringside::shm::chaos {
+namespace {
+
+constexpr std::size_t kWindow = 16;
+constexpr std::size_t kMostKept = 4;
+constexpr int kManyDeaths = 255;
+constexpr int kMostErrors = 8;
+
+}  // namespace
+
+Caller::Caller(std::uint64_t seed, std::uint64_t ring)
+    : random_(seed), ring_(ring), end_(ClientEnd::create(kMinSegmentBytes).value()) {}
+
+Caller::~Caller() {
+  if (connection_) ::shutdown(connection_.get(), SHUT_RDWR);
+  if (listener_.joinable()) listener_.join();
+}
+
+bool Caller::attach(UniqueFd connection, Doom doom, int log) {
+  const Ask ask{.ring = ring_, .seed = random_(), .generation = ++generation_, .doom = doom};
+  const std::array descriptors = {end_->request_fd(), log};
+  if (!send_message(connection.get(), {reinterpret_cast<const char*>(&ask), sizeof ask},
+                    std::span(descriptors).first(log < 0 ? 1 : 2))
+           .ok()) {
+    return false;
+  }
+  auto reply = receive_message(connection.get(), sizeof(Handle));
+  if (!reply.ok() || reply->end_of_file) return false;
+  promise(reply->descriptors.size() == 2, "a worker answers with its segment and its doorbell");
+  const Status joined =
+      end_->join(std::move(reply->descriptors[0]), std::move(reply->descriptors[1]), {ring_, generation_});
+  promise(joined.ok(), "a worker that answered can be joined");
+  // Their entries may not have been read yet.
+  while (below(random_, 3) != 0) cancel_one();
+  connection_ = std::move(connection);
+  gone_ = false;
+  listener_ = std::thread([this] { listen(); });
+  return true;
+}
+
+/// Answers by handle, and the end. A worker that died with our messages unread shows as an error before the end of
+/// file.
+void Caller::listen() {
+  for (int errors = 0; errors < kMostErrors;) {
+    auto message = receive_message(connection_.get(), sizeof(Handle));
+    if (!message.ok()) {
+      ++errors;
+      continue;
+    }
+    if (message->end_of_file) break;
+    if (message->bytes == kStop) {
+      stop_ = true;
+    } else if (message->bytes.size() == sizeof(Handle)) {
+      const std::lock_guard lock(mutex_);
+      std::memcpy(&arrived_.emplace_back(), message->bytes.data(), sizeof(Handle));
+    }
+    end_->wake();
+  }
+  gone_ = true;
+  end_->wake();
+}
+
+bool Caller::call(std::uint64_t many) { return run(answered_ + many, true); }
+
+bool Caller::finish() {
+  while (!open_.empty() || !handles_.empty()) {
+    if (!run(answered_ + 1, false)) return false;
+  }
+  return true;
+}
+
+bool Caller::run(std::uint64_t until, bool more) {
+  while (answered_ < until && (more || !open_.empty() || !handles_.empty())) {
+    if (more) fill();
+    const bool found = collect();
+    if (gone_) return false;
+    if (more && stop_) return true;
+    if (found) {
+      mischief();
+      continue;
+    }
+    promise(end_->wait(patience(), Duration::zero()).ok(), "an answer was slept through");
+  }
+  return true;
+}
+
+void Caller::fill() {
+  while (open_.size() + handles_.size() < kWindow) {
+    if (!(below(random_, 4) == 0 ? lend_one() : publish_one())) return;
+  }
+}
+
+std::string Caller::random_body() {
+  const std::uint64_t most = below(random_, 8) == 0 ? 120'000 : 6'000;
+  std::string body(below(random_, most), '\0');
+  for (std::size_t i = 0; i < body.size(); i += sizeof(std::uint64_t)) {
+    const std::uint64_t word = random_();
+    std::memcpy(body.data() + i, &word, std::min(sizeof word, body.size() - i));
+  }
+  return body;
+}
+
+// The header is the body's hash: the worker sees for itself that what it took is whole.
+bool Caller::publish_one() {
+  std::string body = random_body();
+  auto claim = end_->claim(sizeof(std::size_t), body.size());
+  if (!claim.ok()) {
+    promise(claim.error().code == Code::kFull, "a claim fails for want of room only");
+    return false;
+  }
+  const std::size_t hash = std::hash<std::string_view>()(body);
+  std::memcpy(claim->header().data(), &hash, sizeof hash);
+  std::copy(body.begin(), body.end(), claim->body().begin());
+  open_.emplace(claim->sequence(), Call{claim->slot(), false, std::move(body)});
+  end_->publish(std::move(*claim), SteadyTime::max());
+  return true;
+}
+
+bool Caller::lend_one() {
+  std::string body = random_body();
+  auto claim = end_->claim(0, body.size());
+  if (!claim.ok()) return false;
+  std::copy(body.begin(), body.end(), claim->body().begin());
+  const Handle handle = end_->lend(*claim);
+  handles_.emplace(handle.sequence, HandleCall{std::move(*claim), std::move(body)});
+  // It fails when the worker is gone, which the listener will tell.
+  (void)send_message(connection_.get(), {reinterpret_cast<const char*>(&handle), sizeof handle}).ok();
+  return true;
+}
+
+bool Caller::collect() {
+  bool found = false;
+  while (true) {
+    auto polled = end_->poll();
+    promise(polled.ok(), polled.ok() ? "" : "the worker lied: " + std::string(polled.error().message));
+    if (!polled->has_value()) break;
+    auto& answer = **polled;
+    auto call = open_.extract(answer.sequence);
+    promise(!call.empty() && call.mapped().slot == answer.slot, "a call is answered once");
+    promise(answer.status == 200, "an answer has its status");
+    if (!answer.inline_answer) {
+      promise(answer.answer.body() == call.mapped().body, "an answer is the body that was sent");
+      keep(std::move(answer.answer), std::move(call.mapped().body));
+    }
+    collected_.push_back(answer.sequence);
+    ++answered_;
+    found = true;
+  }
+  std::vector<Handle> arrived;
+  {
+    const std::lock_guard lock(mutex_);
+    arrived.swap(arrived_);
+  }
+  for (const Handle& handle : arrived) {
+    auto call = handles_.extract(handle.sequence);
+    found = true;
+    if (call.empty()) continue;  // it was given up
+    ++answered_;
+    if (handle.ring == 0) continue;  // its answer found no room
+    auto loan = end_->borrow(handle, call.mapped().claim);
+    promise(loan.ok() && loan->body() == call.mapped().body, "an answer by handle is the body that was lent");
+    ++answered_by_handle_;
+    keep(std::move(*loan), std::move(call.mapped().body));
+  }
+  return found;
+}
+
+void Caller::keep(Loan loan, std::string body) {
+  if (below(random_, 4) == 0) kept_.push_back({std::move(loan), std::move(body)});
+  let_go(kMostKept);
+}
+
+void Caller::let_go(std::size_t most) {
+  while (kept_.size() > most) {
+    promise(kept_.front().loan.body() == kept_.front().body, "a loan stays what it was, worker or no worker");
+    kept_.pop_front();
+  }
+}
+
+void Caller::cancel_one() {
+  if (open_.empty()) return;
+  auto call = std::next(open_.begin(), static_cast<long>(below(random_, open_.size())));
+  call->second.cancelled = true;
+  end_->cancel(call->second.slot, call->first);
+}
+
+void Caller::mischief() {
+  switch (below(random_, 16)) {
+    case 0:
+      cancel_one();
+      break;
+    case 1:
+      if (!handles_.empty()) {
+        auto call = std::next(handles_.begin(), static_cast<long>(below(random_, handles_.size())));
+        end_->abandon(std::move(call->second.claim));
+        handles_.erase(call);
+      }
+      break;
+    case 2:
+      if (!orphans_.empty()) orphans_.pop_front();
+      break;
+    default:
+      break;
+  }
+}
+
+std::vector<Caller::Open> Caller::lose() {
+  listener_.join();
+  connection_.reset();
+  while (collect()) {
+  }
+  std::vector<Open> left;
+  for (auto call = open_.begin(); call != open_.end();) {
+    left.push_back({call->first, end_->was_taken(call->second.slot, call->first)});
+    if (call->second.cancelled) {
+      ++dropped_;
+      call = open_.erase(call);
+    } else {
+      ++call;
+    }
+  }
+  promise(end_->detach(kManyDeaths).empty(), "no call is what so many workers die of");
+  for (auto& [sequence, call] : handles_) orphans_.push_back(std::move(call));
+  handles_.clear();
+  while (orphans_.size() > kMostKept) orphans_.pop_front();
+  // Somebody calls, or gives up, while no worker is there.
+  if (below(random_, 2) == 0) (void)publish_one();
+  if (below(random_, 4) == 0 && !open_.empty()) {
+    end_->cancel(open_.begin()->second.slot, open_.begin()->first);
+    open_.erase(open_.begin());
+    ++dropped_;
+  }
+  return left;
+}
+
+}  // namespace ringside::shm::chaos

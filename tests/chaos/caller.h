@@ -1,0 +1,99 @@
+#pragma once
+// A client under test: a window of calls through the queue and by handle, with random bodies, some cancelled, some
+// given up, loans kept for a while. It lives through its workers' deaths. Whatever it is promised, it checks, and
+// throws when it does not hold.
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "shm/client_end.h"
+#include "tests/chaos/doom.h"
+
+namespace ringside::shm::chaos {
+
+class Caller {
+ public:
+  Caller(std::uint64_t seed, std::uint64_t ring);
+  ~Caller();
+
+  /// Attaches to the worker behind `connection`. False: it died before it had answered. `log` may be -1.
+  bool attach(UniqueFd connection, Doom doom, int log);
+  /// Makes calls until `many` more are answered. False: the worker is gone.
+  bool call(std::uint64_t many);
+  /// Makes no more calls; collects what is open. False: the worker is gone.
+  bool finish();
+  [[nodiscard]] bool asked_to_stop() const { return stop_.load(); }
+
+  struct Open {
+    std::uint64_t sequence = 0;
+    bool taken = false;  // by this worker or one before it
+  };
+  /// After call() or finish() was false: reads the worker's last words and detaches. What is still open, and will be
+  /// published again.
+  std::vector<Open> lose();
+
+  /// Gives back every loan, after a last look at it.
+  void drop_loans() { let_go(0); }
+
+  [[nodiscard]] std::uint64_t answered() const { return answered_; }
+  [[nodiscard]] std::uint64_t answered_by_handle() const { return answered_by_handle_; }
+  /// Cancelled calls that no worker knows of any more, and that get no answer for that.
+  [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
+  [[nodiscard]] std::uint32_t generation() const { return generation_; }
+  /// The sequences answered through the queue since the last call of this.
+  std::vector<std::uint64_t> collected() { return std::exchange(collected_, {}); }
+
+ private:
+  struct Call {
+    std::uint32_t slot = 0;
+    bool cancelled = false;
+    std::string body;
+  };
+  struct HandleCall {
+    ClientEnd::Claim claim;
+    std::string body;
+  };
+  struct Kept {
+    Loan loan;
+    std::string body;
+  };
+  bool run(std::uint64_t until, bool more);
+  void fill();
+  bool publish_one();
+  bool lend_one();
+  bool collect();
+  void mischief();
+  void cancel_one();
+  void keep(Loan loan, std::string body);
+  void let_go(std::size_t most);
+  void listen();
+  std::string random_body();
+
+  std::mt19937_64 random_;
+  const std::uint64_t ring_;
+  std::unique_ptr<ClientEnd> end_;
+  std::uint32_t generation_ = 0;
+  UniqueFd connection_;
+  std::thread listener_;
+
+  std::map<std::uint64_t, Call> open_;           // by sequence
+  std::map<std::uint64_t, HandleCall> handles_;  // by sequence
+  std::deque<HandleCall> orphans_;               // their worker has died; dropped at some time after that
+  std::deque<Kept> kept_;
+  std::vector<std::uint64_t> collected_;
+  std::uint64_t answered_ = 0;
+  std::uint64_t answered_by_handle_ = 0;
+  std::uint64_t dropped_ = 0;
+
+  std::atomic<bool> gone_{false};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::vector<Handle> arrived_;
+};
+
+}  // namespace ringside::shm::chaos

@@ -1,0 +1,60 @@
+#pragma once
+// What the chaos programs share: a death that is told in advance, the first packet of an attachment, promises.
+
+#include <cstdint>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+#include "base/clock.h"
+#include "shm/step.h"
+
+namespace ringside::shm::chaos {
+
+/// Any wait that takes longer has slept through something.
+inline constexpr auto kPatience = std::chrono::seconds(30);
+
+/// SIGKILL at the `countdown`-th passing of `step`; `step` < 0: never.
+struct Doom {
+  std::int32_t step = -1;
+  std::uint32_t countdown = 0;
+};
+/// From now on this process is doomed. Once a process.
+void doom_this_process(Doom doom);
+
+/// The first packet: client to worker, with the request segment and the log.
+struct Ask {
+  std::uint64_t ring = 0;
+  std::uint64_t seed = 0;
+  std::uint32_t generation = 0;
+  Doom doom;  // the worker's
+};
+
+/// What a worker writes to the log when it has taken a call, before anything else: the call's effect.
+struct Effect {
+  std::uint64_t sequence = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t retry = 0;
+};
+
+/// The message that asks a client to make no more calls.
+inline constexpr char kStop[] = "stop";
+
+/// A promise that does not hold ends the test, in whatever process it is found.
+inline void promise(bool holds, const std::string& text) {
+  if (!holds) throw std::runtime_error(text);
+}
+
+/// What lies in this process's hands: a leak shows here.
+struct Footprint {
+  int descriptors = 0;
+  int segments = 0;  ///< mappings of memfds
+  long resident_kib = 0;
+};
+Footprint footprint();
+
+inline SteadyTime patience() { return std::chrono::steady_clock::now() + kPatience; }
+
+inline std::uint64_t below(std::mt19937_64& random, std::uint64_t bound) { return random() % bound; }
+
+}  // namespace ringside::shm::chaos
