@@ -283,6 +283,9 @@ TEST(OneMapping, a_worker_follows_the_other_while_callers_go_on) {
     worker = std::make_unique<Worker>(*ring.worker);
   };
   std::atomic<bool> all_published{false};
+  std::thread waker([&] {  // any thread may wake the waiting one, whoever the worker is just then
+    while (!all_published) ring.client->wake();
+  });
   std::thread watcher([&] {
     for (auto& thread : callers) thread.join();
     all_published = true;
@@ -298,6 +301,7 @@ TEST(OneMapping, a_worker_follows_the_other_while_callers_go_on) {
     succeed();
   }
   watcher.join();
+  waker.join();
   worker.reset();
   EXPECT_EQ(ring.worker->refusal(), "");
   EXPECT_GT(options.generation, test::kGeneration + 3) << "several followed each other";
