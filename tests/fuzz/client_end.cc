@@ -128,6 +128,13 @@ class HostileWorker {
     entry.body_bytes = input_.below(4) == 0 ? input_.odd_number() : some_length(input_);
     entry.block_count = shm::blocks_needed(entry.header_bytes, entry.body_bytes).value_or(1);
     entry.first_block = input_.number<std::uint8_t>();
+    if (input_.below(4) == 0) {  // ends behind the pool
+      entry.first_block = shm::blocks_in(shm::Side::kWorker, kBytes) - input_.below(4);
+      entry.block_count -= input_.below(2);
+    } else if (input_.below(4) == 0) {
+      std::uint32_t& lie = input_.flip() ? entry.first_block : entry.block_count;
+      lie = static_cast<std::uint32_t>(input_.odd_number());
+    }
     shared().completion_tail.value = ++tail_;
     if (entry.slot < shm::kSlots && input_.flip()) shared().taken[entry.slot] = entry.sequence;
     shared().submission_head.value.fetch_add(input_.below(2));

@@ -20,6 +20,8 @@ namespace ringside::fuzz {
 
 inline constexpr std::uint64_t kRing = 0x1122334455667788;
 inline constexpr std::uint32_t kGeneration = 7;
+/// Few, so that what is done to one is often done to the same.
+inline constexpr std::uint32_t kSlotsInUse = 3;
 inline constexpr std::size_t kPoolBytes = shm::kMinSegmentBytes - sizeof(shm::RequestSegment);
 
 /// docs/protocol.md, "Refusals": those that end an attached ring at the worker's end.
@@ -121,16 +123,43 @@ class HostileClient {
 
   /// A slot by the book, with one lie in it at times.
   std::uint32_t write_slot(std::uint32_t flags) {
-    const std::uint32_t number = input_.below(8);
+    const std::uint32_t number = input_.below(kSlotsInUse);
     shm::Slot& slot = shared().slots[number];
     slot.header_bytes = input_.flip() ? input_.number<std::uint8_t>() : 0;
     slot.body_bytes = slot.total_bytes = some_length(input_);
     slot.first_block = input_.number<std::uint8_t>();
     slot.block_count = shm::blocks_needed(slot.header_bytes, slot.body_bytes).value_or(1);
     slot.deadline_ns = input_.flip() ? input_.number<std::uint32_t>() : 0;
+    if (input_.below(3) == 0) lie(slot);
     slot.flags = flags;
     slot.sequence = ++sequence_;
     return number;
+  }
+  void lie(shm::Slot& slot) {
+    const std::uint64_t value = input_.odd_number();
+    switch (input_.below(7)) {
+      case 0:
+        slot.header_bytes = static_cast<std::uint32_t>(value);
+        break;
+      case 1:
+        slot.total_bytes = value;
+        break;
+      case 2:
+        slot.body_bytes = slot.total_bytes = value;
+        break;
+      case 3:
+        slot.first_block = static_cast<std::uint32_t>(value);
+        break;
+      case 4:
+        slot.block_count = static_cast<std::uint32_t>(value);
+        break;
+      case 5:  // ends behind the pool
+        slot.first_block = shm::blocks_in(shm::Side::kClient, shm::kMinSegmentBytes) - input_.below(4);
+        slot.block_count -= input_.below(2);
+        break;
+      default:
+        slot.deadline_ns = value;
+    }
   }
   void submit(std::uint32_t slot) {
     shared().submissions[tail_ % shm::kSubmissions] = slot;
@@ -143,9 +172,11 @@ class HostileClient {
   }
   /// Gives up the handle call of a slot, as docs/protocol.md says or only nearly so.
   void give_up() {
-    const std::uint32_t number = input_.below(8);
+    const std::uint32_t number = input_.below(kSlotsInUse);
     shm::Slot& slot = shared().slots[number];
-    slot.abandoned = input_.below(4) == 0 ? input_.odd_number() : slot.sequence.load();
+    const std::uint32_t how = input_.below(8);
+    if (how == 0) slot.abandoned = input_.odd_number();
+    if (how > 2) slot.abandoned = slot.sequence.load();  // else as it was: once more
     if (input_.below(4) != 0) slot.sequence = 0;
     release({number, 0});
   }
@@ -203,7 +234,7 @@ class HostileClient {
   }
 
   shm::Handle handle() {
-    const std::uint32_t slot = input_.below(8);
+    const std::uint32_t slot = input_.below(kSlotsInUse);
     shm::Handle handle{
         kRing, kGeneration, slot, shared().slots[slot].sequence.load(), 0, 0, shared().slots[slot].body_bytes};
     switch (input_.below(12)) {

@@ -14,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } else if (choice < 6) {
       client.submit(client.write_slot(input.below(4) == 0 ? static_cast<std::uint32_t>(input.odd_number()) : 0));
     } else if (choice == 6) {
-      client.submit(input.below(9));  // again, or a cancel, or a slot that was never used
+      client.submit(input.below(fuzz::kSlotsInUse + 1));  // again, or a cancel, or a slot that was never used
     } else if (choice == 7 && input.below(4) == 0) {
       client.attach();
     } else if (choice == 8) {
