@@ -91,6 +91,7 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
   [[nodiscard]] bool worker_has_passed(std::uint32_t submission) const;
   void ring(const Bell& bell);
   void give_back(const WorkerSide& side, Release run);
+  [[nodiscard]] Bell current_worker();
   [[nodiscard]] bool has_completion() const;
   void spin(SteadyTime until);
   Status sleep(SteadyTime deadline);

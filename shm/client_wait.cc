@@ -25,6 +25,11 @@ bool ClientEnd::State::has_completion() const {
          ours->completion_head.value.load(std::memory_order_relaxed);
 }
 
+ClientEnd::State::Bell ClientEnd::State::current_worker() {
+  const std::lock_guard lock(mutex);
+  return worker;
+}
+
 void ClientEnd::State::spin(SteadyTime until) {
   do {
     for (int look = 0; look < kLooksPerClockReading; ++look) {
@@ -78,7 +83,10 @@ void ClientEnd::wake() {
   // last look and its sleep is lost. We are in no hurry: again, until it has noticed.
   for (int round = 0; state.wake_asked.load(std::memory_order_seq_cst) && state.waiting.load(std::memory_order_seq_cst);
        ++round) {
-    (void)futex_wake(state.theirs->completion_tail.value);
+    // Of the worker that is there by now: another may have been joined since the last look. Held, so that its word
+    // stays.
+    const auto worker = state.current_worker();
+    (void)futex_wake(worker->shared->completion_tail.value);
     if (round < kQuickWakes) {
       ::sched_yield();
     } else {

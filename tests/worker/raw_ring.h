@@ -75,6 +75,7 @@ class RawRing {
   }
   [[nodiscard]] const ring::v1::AttachReply& reply() const { return reply_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
+  [[nodiscard]] int doorbell() const { return descriptors_.at(1).get(); }
   [[nodiscard]] UniqueFd take_channel() { return std::move(descriptors_.at(2)); }
 
   /// Writes an entry without asking whether it makes sense.

@@ -92,6 +92,20 @@ UniqueFd a_pipe() {
   return UniqueFd(ends[0]);
 }
 
+/// Its header says that it is longer than it is.
+UniqueFd a_truncated_segment() {
+  const UniqueFd fd = memfd(2 * shm::kMinSegmentBytes, true, 0);
+  EXPECT_EQ(::ftruncate(fd.get(), static_cast<off_t>(shm::kMinSegmentBytes)), 0);
+  EXPECT_EQ(::fcntl(fd.get(), F_ADD_SEALS, kSeals), 0);
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+}
+UniqueFd a_segment_with_a_hole() {
+  const UniqueFd fd = memfd(shm::kMinSegmentBytes, true, 0);
+  EXPECT_EQ(::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 1 << 19, 4096), 0);
+  EXPECT_EQ(::fcntl(fd.get(), F_ADD_SEALS, kSeals), 0);
+  return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Hostile, Handshake,
     ::testing::Values(
@@ -109,10 +123,25 @@ INSTANTIATE_TEST_SUITE_P(
         Knock{"writable", attach_request(),
               [] { return memfd(shm::kMinSegmentBytes, true, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); }, 1,
               "wrong_seals"},
+        Knock{"truncated", attach_request(), a_truncated_segment, 1, "bad_header"},
+        Knock{"with_a_hole", attach_request(), a_segment_with_a_hole, 1, "sparse"},
         Knock{"sparse", attach_request(), [] { return memfd(shm::kMinSegmentBytes, false, kSeals); }, 1, "sparse"},
         Knock{"too_small", attach_request(), [] { return memfd(4096, true, kSeals); }, 1, "wrong_size"},
         Knock{"too_large", attach_request(), [] { return memfd(16U << 20U, true, kSeals); }, 1, "wrong_size"}),
     [](const auto& each) { return std::string(each.param.name); });
+
+TEST(RingAttach, huge_pages_are_refused_and_a_kernel_that_has_none_refuses_to_make_the_descriptor) {
+  // Needs no huge page: a memfd of them is made empty, and it is refused before its size is looked at.
+  const UniqueFd huge(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB));
+  if (!huge) {
+    EXPECT_TRUE(errno == ENODEV || errno == ENOSYS || errno == EINVAL) << errno;
+    return;
+  }
+  ASSERT_EQ(::fcntl(huge.get(), F_ADD_SEALS, kSeals), 0);
+  RingHouse house;
+  const UniqueFd socket = dial(house.dir());
+  EXPECT_EQ(knock(socket.get(), attach_request(), {huge.get()}).refusal(), "hugetlb");
+}
 
 TEST(RingAttach, grants_three_descriptors_and_what_both_sides_know) {
   RingDoorOptions options;
