@@ -88,8 +88,9 @@ class HostileWorker {
     static const UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     shared().header = shm::make_header(shm::Side::kWorker, kBytes, kGeneration, 0);
     if (input_.below(8) == 0) scribble(input_, segment_.data(), 0, 64);
-    const Status joined = client_->join(UniqueFd(::fcntl(segment_.fd(), F_DUPFD_CLOEXEC, 0)),
-                                        UniqueFd(::fcntl(doorbell.get(), F_DUPFD_CLOEXEC, 0)), {kRing, kGeneration});
+    const Status joined =
+        client_->join(UniqueFd(::fcntl(segment_.fd(), F_DUPFD_CLOEXEC, 0)),
+                      UniqueFd(::fcntl(doorbell.get(), F_DUPFD_CLOEXEC, 0)), {kRing, kGeneration, input_.below(16)});
     joined_ = joined.ok();
     if (!joined_) {
       RS_CHECK(joined.error().code == Code::kPeerLied && !joined.error().message.empty(), "a refusal has a name");
@@ -104,8 +105,8 @@ class HostileWorker {
   void succeed() {
     if (joined_) {
       joined_ = false;
-      for (const auto& [slot, sequence] : client_->detach(1 + static_cast<int>(input_.below(3)))) {
-        RS_CHECK(slot < shm::kSlots && sequence != 0, "what is given up has a name");
+      for (const auto& call : client_->detach(1 + static_cast<int>(input_.below(3)))) {
+        RS_CHECK(call.slot < shm::kSlots && call.sequence != 0, "what is given up has a name");
       }
     }
     if (input_.flip()) return;

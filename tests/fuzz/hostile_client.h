@@ -199,16 +199,20 @@ class HostileClient {
     const auto& call = **taken;
     RS_CHECK(call.slot < shm::kSlots && call.sequence != 0, "what is taken has a name");
     if (call.cancel) return;
+    RS_CHECK(call.body.size() <= max_body_bytes_, "no body is over the limit");
+    if (!call.in_parts) expect_as_written(call);  // what came in parts was written over by the last
+    under_way_.push_back({call.slot, call.sequence});
+  }
+
+  void expect_as_written(const shm::WorkerEnd::Taken& call) {
     const shm::Slot& slot = shared().slots[call.slot];
     RS_CHECK(call.header.size() == slot.header_bytes && call.body.size() == slot.body_bytes, "a call has its lengths");
-    RS_CHECK(call.body.size() <= max_body_bytes_, "no body is over the limit");
     const char* const pool = reinterpret_cast<const char*>(segment_.data() + sizeof(shm::RequestSegment));
     const char* const run = pool + shm::block_offset(slot.first_block);
     RS_CHECK(call.header == std::string_view(run, call.header.size()), "a header is the one that was written");
     RS_CHECK(
         call.body.empty() || call.body == std::string_view(run + shm::body_offset(slot.header_bytes), call.body.size()),
         "a body is the one that was written");
-    under_way_.push_back({call.slot, call.sequence});
   }
 
   void complete() {
@@ -220,6 +224,10 @@ class HostileClient {
     const auto response = shm::Segment::adopt(UniqueFd(::fcntl(worker_->response_fd(), F_DUPFD_CLOEXEC, 0)), reason);
     const auto& theirs = *reinterpret_cast<const shm::ResponseSegment*>(response->data());
     const std::uint32_t before = theirs.completion_tail.value.load();
+    if (input_.below(4) == 0) {
+      std::string body(some_text(some_length(input_)));
+      if (worker_->complete_in_parts(slot, sequence, 200, "header", body)) return;
+    }
     const bool fits =
         worker_->complete(slot, sequence, 200, some_text(input_.below(200)), some_text(some_length(input_)));
     const std::uint32_t after = theirs.completion_tail.value.load();
@@ -227,8 +235,11 @@ class HostileClient {
       RS_CHECK(fits, "nobody is left to fetch an answer of a ring that is over");
       return expect_refused();
     }
-    RS_CHECK(after == before + 1, "a call has one answer");
-    const shm::Completion& entry = theirs.completions[before % shm::kCompletions];
+    // Before it others may be asked for their next parts, which have room now.
+    for (std::uint32_t asked = before; asked + 1 != after; ++asked) {
+      RS_CHECK(theirs.completions[asked % shm::kCompletions].flags == shm::kCompletionSend, "a call has one answer");
+    }
+    const shm::Completion& entry = theirs.completions[(after - 1) % shm::kCompletions];
     RS_CHECK(entry.sequence == sequence && entry.slot == slot, "an answer is its call's");
     RS_CHECK(fits == ((entry.flags & shm::kCompletionInline) == 0), "an answer without room says so");
     if (entry.block_count > 0) lent_.push_back({entry.first_block, entry.block_count});
