@@ -223,7 +223,31 @@ std::optional<std::string> decode_string(std::string_view raw) {
 }
 
 std::string encode_string(std::string_view text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // The library says how what is no UTF-8 is replaced, and how a byte is escaped; it is slow for what is neither.
+  const auto encoded = [](std::string_view part) {
+    return nlohmann::json(part).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  if (!simdjson::validate_utf8(text.data(), text.size())) return encoded(text);
+  const auto is_plain = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\'; };
+  std::string quoted;
+  quoted.reserve(text.size() + text.size() / 4 + 2);
+  quoted.push_back('"');
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() && is_plain(text[end])) ++end;
+    quoted.append(text, at, end - at);
+    if (end == text.size()) break;
+    if (text[end] == '"' || text[end] == '\\') {
+      quoted.push_back('\\');
+      quoted.push_back(text[end]);
+    } else {
+      const std::string escape = encoded(text.substr(end, 1));
+      quoted.append(escape, 1, escape.size() - 2);
+    }
+    at = end + 1;
+  }
+  quoted.push_back('"');
+  return quoted;
 }
 
 namespace {

@@ -8,6 +8,8 @@
 namespace ringside::mcp {
 namespace {
 
+constexpr std::size_t kShortString = 24;
+
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
 std::size_t skip_space(std::string_view text, std::size_t at) {
@@ -17,7 +19,13 @@ std::size_t skip_space(std::string_view text, std::size_t at) {
 
 /// Behind the string whose opening quote is text[at].
 std::size_t end_of_string(std::string_view text, std::size_t at) {
-  const std::size_t first = at + 1;
+  // Most strings are short, and cost less than a call of memchr.
+  const std::size_t near = std::min(text.size(), at + kShortString);
+  std::size_t first = at + 1;
+  for (; first < near; ++first) {
+    if (text[first] == '"') return first + 1;
+    if (text[first] == '\\') ++first;
+  }
   for (std::size_t from = first; from < text.size();) {
     const void* found = std::memchr(text.data() + from, '"', text.size() - from);
     if (found == nullptr) break;

@@ -132,8 +132,8 @@ class ClientEnd {
   Result<std::optional<Taken>> poll();
 
   /// Waits until poll() would find something, `deadline` passes (kTimeout), or wake() is called (fine). One thread at a
-  /// time; others may poll() meanwhile. Looks for `spin` first without sleeping, then sleeps on the worker's
-  /// completion_tail (futex).
+  /// time; others may poll() meanwhile. Looks first without sleeping, for `spin` at most (the same in every
+  /// call) and less while that does not pay, then sleeps on the worker's completion_tail (futex).
   Status wait(SteadyTime deadline, Duration spin);
   /// Makes the waiting thread return (the peer is dead, say), or the next wait() when nobody waits. Once is enough. Any
   /// thread; returns when the waiting one has noticed.

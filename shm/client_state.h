@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "shm/adaptive_spin.h"
 #include "shm/block_pool.h"
 #include "shm/client_end.h"
 #include "shm/layout.h"
@@ -121,7 +122,9 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
 
   std::atomic<bool> waiting{false};
   std::atomic<bool> wake_asked{false};
-  std::uint32_t park = 0;  // the waiting thread's own copy of our park word
+  // The waiting thread's own.
+  std::uint32_t park = 0;  // a copy of our park word
+  std::optional<AdaptiveSpin> looking;
 };
 
 }  // namespace ringside::shm

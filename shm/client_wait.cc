@@ -68,9 +68,17 @@ Status ClientEnd::wait(SteadyTime deadline, Duration spin) {
   RS_CHECK(!state.waiting.exchange(true, std::memory_order_seq_cst), "one thread at a time waits");
   Status status;
   if (!state.has_completion()) {
-    if (spin > Duration::zero()) state.spin(std::min(deadline, std::chrono::steady_clock::now() + spin));
+    if (!state.looking) state.looking.emplace(spin);
+    const Duration look = std::min(spin, state.looking->length());
+    if (look > Duration::zero()) state.spin(std::min(deadline, std::chrono::steady_clock::now() + look));
     // Announcing a sleep that is not needed would cost the worker a system call.
-    if (!state.has_completion()) status = state.sleep(deadline);
+    if (state.has_completion()) {
+      state.looking->paid();
+    } else {
+      const SteadyTime asleep = std::chrono::steady_clock::now();
+      status = state.sleep(deadline);
+      if (spin > Duration::zero()) state.looking->slept(std::chrono::steady_clock::now() - asleep);
+    }
   }
   state.waiting.store(false, std::memory_order_seq_cst);
   return status;

@@ -38,7 +38,8 @@ RingThread::RingThread(const RingDoorOptions& options, Runtime& runtime, RingReg
       runtime_(runtime),
       registry_(registry),
       mailbox_(std::move(mailbox)),
-      adopt_channel_(std::move(adopt_channel)) {}
+      adopt_channel_(std::move(adopt_channel)),
+      spin_(options.spin) {}
 
 RingThread::~RingThread() {
   if (!thread_.joinable()) return;
@@ -60,16 +61,22 @@ Status RingThread::start() {
 void RingThread::run() {
   SteadyTime last_work = now();
   SteadyTime last_look = last_work;
+  bool looking = false;  // nothing was there at the last round, and the thread did not sleep
   while (!stopping_) {
     const bool any = serve_awake();
     const SteadyTime time = now();
     if (any) {
+      if (looking) spin_.paid();
+      looking = false;
       last_work = time;
-    } else if (time - last_work >= options_.spin && park_awake()) {
+    } else if (time - last_work >= spin_.length() && park_awake()) {
       wait(patience_ms());
       last_work = last_look = now();
+      spin_.slept(last_work - time);
+      looking = false;
       continue;
     } else {
+      looking = true;
       shm::spin_pause();
     }
     if (time - last_look >= kLookEvery) {

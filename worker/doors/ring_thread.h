@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "shm/adaptive_spin.h"
 #include "worker/doors/ring_door.h"
 #include "worker/doors/ring_handshake.h"
 #include "worker/doors/ring_mailbox.h"
@@ -82,6 +83,7 @@ class RingThread {
   std::map<std::uint64_t, Ring> rings_;
   std::vector<std::uint64_t> awake_;
   std::function<void()> drained_;
+  shm::AdaptiveSpin spin_;
   bool draining_ = false;
   bool stopping_ = false;
   std::thread thread_;
