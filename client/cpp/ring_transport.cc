@@ -9,6 +9,7 @@
 #include "client/cpp/handle_transport.h"
 #include "client/cpp/repeat.h"
 #include "client/cpp/ring_messages.h"
+#include "client/cpp/ring_spread.h"
 #include "shm/layout.h"
 
 namespace ringside {
@@ -343,9 +344,14 @@ Answer RingTransport::take_fetched(Result<RingChannel::Fetched> fetched, CallTra
 }
 
 Result<std::shared_ptr<Transport>> connect_ring(const ClientOptions& options, bool handles) {
-  RingAttachment attachment = RS_TRY(attach_ring(options, handles));
-  if (handles) return HandleTransport::create(std::move(attachment));
-  return RingTransport::create(std::move(attachment), options);
+  std::vector<std::shared_ptr<Transport>> rings;
+  do {
+    RingAttachment attachment = RS_TRY(attach_ring(options, handles));
+    rings.push_back(handles ? RS_TRY(HandleTransport::create(std::move(attachment)))
+                            : RS_TRY(RingTransport::create(std::move(attachment), options)));
+  } while (rings.size() < options.rings);
+  if (rings.size() == 1) return std::move(rings.front());
+  return std::shared_ptr<Transport>(std::make_shared<RingSpread>(std::move(rings)));
 }
 
 }  // namespace ringside
