@@ -1,0 +1,148 @@
+// Clients that were written for what the wire was once: what they sent, byte by byte, and what they must be answered.
+// tests/worker/recordings/ has one file for each version of the layout and each feature. A recording is never changed:
+// where one fails, an old client in the field would.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/support/process.h"
+#include "tests/worker/raw_ring.h"
+#include "tests/worker/ring_house.h"
+
+namespace ringside::worker {
+namespace {
+
+std::string from_hex(const std::string& text) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    bytes.push_back(static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+/// One line of a recording, word by word.
+class Line {
+ public:
+  explicit Line(const std::string& text) : words_(text) { words_ >> verb_; }
+  [[nodiscard]] const std::string& verb() const { return verb_; }
+  std::string word() {
+    std::string word;
+    words_ >> word;
+    return word;
+  }
+  std::uint64_t number(int base = 10) { return std::stoull(word(), nullptr, base); }
+  /// The number behind its name.
+  std::uint64_t named(const std::string& name) {
+    EXPECT_EQ(word(), name);
+    return number();
+  }
+
+ private:
+  std::istringstream words_;
+  std::string verb_;
+};
+
+/// An old client, as it was recorded, at a worker of today.
+class Replay {
+ public:
+  explicit Replay(const RingHouse& house)
+      : segment_(std::move(shm::Segment::create(shm::kMinSegmentBytes)).value()), socket_(dial(house.dir())) {}
+
+  void play(Line line) {
+    if (line.verb() == "write") {
+      const std::uint64_t offset = line.number(16);
+      store(offset, from_hex(line.word()));
+    } else if (line.verb() == "fill") {
+      const std::uint64_t offset = line.number(16);
+      const auto byte = static_cast<char>(line.number(16));
+      store(offset, std::string(line.number(), byte));
+    } else if (line.verb() == "attach") {
+      reply_ = knock(socket_.get(), from_hex(line.word()), {segment_.fd()}, &descriptors_);
+      ASSERT_EQ(reply_.refusal(), "");
+      ASSERT_EQ(descriptors_.size(), 3U);
+    } else if (line.verb() == "granted") {
+      EXPECT_EQ(reply_.version(), line.named("version"));
+      EXPECT_EQ(reply_.features(), line.named("features"));
+      EXPECT_EQ(reply_.generation(), line.named("generation"));
+    } else if (line.verb() == "doorbell") {
+      const std::uint64_t one = 1;
+      ASSERT_EQ(::write(descriptors_.at(1).get(), &one, sizeof one), 8);
+    } else if (line.verb() == "answer") {
+      expect_answer(line);
+    } else {
+      FAIL() << "a recording says '" << line.verb() << "'";
+    }
+  }
+
+ private:
+  void store(std::uint64_t offset, const std::string& bytes) {
+    ASSERT_LE(offset + bytes.size(), segment_.size());
+    std::memcpy(segment_.data() + offset, bytes.data(), bytes.size());
+  }
+
+  void expect_answer(Line& line) {
+    const std::size_t size = shm::kDefaultSegmentBytes;
+    void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptors_.at(0).get(), 0);
+    ASSERT_NE(mapped, MAP_FAILED);
+    const auto& theirs = *static_cast<const shm::ResponseSegment*>(mapped);
+    ASSERT_TRUE(becomes_true([&] { return theirs.completion_tail.value.load() > answers_; }));
+    const shm::Completion entry = theirs.completions[answers_++];
+    EXPECT_EQ(entry.slot, line.named("slot"));
+    EXPECT_EQ(entry.sequence, line.named("sequence"));
+    EXPECT_EQ(entry.flags, line.named("flags"));
+    EXPECT_EQ(static_cast<std::uint64_t>(entry.status), line.named("status"));
+    EXPECT_EQ(line.word(), "body");
+    const std::uint64_t header_room =
+        (entry.header_bytes + shm::kBodyAlignment - 1) / shm::kBodyAlignment * shm::kBodyAlignment;
+    const auto* const run = static_cast<const char*>(mapped) + sizeof(shm::ResponseSegment) +
+                            entry.first_block * std::uint64_t{shm::kBlockBytes};
+    EXPECT_EQ(std::string(run + header_room, entry.body_bytes), from_hex(line.word()));
+    ::munmap(mapped, size);
+  }
+
+  shm::Segment segment_;
+  UniqueFd socket_;
+  ring::v1::AttachReply reply_;
+  std::vector<UniqueFd> descriptors_;
+  std::uint32_t answers_ = 0;
+};
+
+class Recording : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Recording, is_answered_as_it_was) {
+  const RingHouse house;
+  Replay replay(house);
+  std::ifstream file(ringside::test::source_dir() + "/tests/worker/recordings/" + GetParam() + ".txt");
+  int lines = 0;
+  for (std::string text; std::getline(file, text);) {
+    if (text.empty() || text.front() == '#') continue;
+    SCOPED_TRACE(text.substr(0, 60));
+    replay.play(Line(text));
+    ++lines;
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(lines, 5) << "a recording of that name is there";
+}
+
+INSTANTIATE_TEST_SUITE_P(Wire, Recording, ::testing::Values("v1-ring", "v1-again", "v1-parts"),
+                         [](const auto& each) { return each.param.substr(0, 2) + "_" + each.param.substr(3); });
+
+TEST(Recordings, are_all_replayed) {
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& file :
+       std::filesystem::directory_iterator(ringside::test::source_dir() + "/tests/worker/recordings")) {
+    ++files;
+  }
+  EXPECT_EQ(files, 3U);
+}
+
+}  // namespace
+}  // namespace ringside::worker
