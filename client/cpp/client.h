@@ -1,9 +1,11 @@
 #pragma once
 // The client library: one call, through the fastest door that is open, with the same answer from each.
 //
+// clang-format off
 //   auto client = ringside::Client::connect({.runtime_dir = "/run/ringside"});
-//   auto answer = client->call({.method = "POST", .path = "/mcp", .body =
-//   R"({"jsonrpc":"2.0","id":1,"method":"ping"})"});
+//   auto answer = (*client)->call({.method = "POST", .path = "/mcp",
+//                                  .body = R"({"jsonrpc":"2.0","id":1,"method":"ping"})"});
+// clang-format on
 //
 // A Client is thread-safe, and cheap to share; it reconnects by itself. A door that was asked for by name never falls
 // back to another; `auto` takes the first that is open of ring, gRPC, HTTP when it connects, and again when that one is

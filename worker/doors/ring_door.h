@@ -6,14 +6,16 @@
 //
 // Order of life, which breaks the circle between this door and the gRPC server that serves its channels:
 //
-//   RingDoor rings(options, runtime);                     // no thread yet
-//   … build the gRPC server with rings.handles() and rings.service() …
-//   rings.start([&](UniqueFd channel) { server.adopt(std::move(channel)); });
-//   rings.adopt(…);                                       // every connection accepted at ring.sock
-//   rings.drain([] { … });                                // wanted: a soft end
-//   rings.stop();                                         // joins the thread, ends every attachment; adopts nothing
-//   more … shut the gRPC server down and destroy it …          // it may still ask handles() and service(): they know
-//   no ring ~RingDoor(), then ~Runtime()
+// clang-format off
+//   RingDoor rings(options, runtime);      // no thread yet
+//   …                                      // build the gRPC server with rings.handles() and rings.service()
+//   rings.start(adopt_channel);            // which gives channels to that server
+//   rings.adopt(…);                        // every connection accepted at ring.sock
+//   rings.drain(drained);                  // wanted: a soft end
+//   rings.stop();                          // joins the thread, ends every attachment; adopts nothing more
+//   …                                      // shut the gRPC server down: it may still ask handles() and service()
+//   ~RingDoor(), then ~Runtime()
+// clang-format on
 //
 // A client that breaks the protocol loses its ring: the attachment ends, one log line and one counter name the reason
 // (docs/protocol.md, "Refusals"), the others are served on.
