@@ -32,11 +32,11 @@ const char* to_string(Mode mode) {
   return "default";
 }
 
-House::House(const HouseOptions& options) : dir_(folder_.file("run")) {
+House::House(const HouseOptions& options) : dir_(folder_.file("run")), workers_(options.workers) {
   test::write_file(folder_.file("ringside.json"), config_of(options));
   supervisor_ = std::make_unique<test::Process>(
       test::ProcessOptions{.argv = {test::program("ringsided"), "--config", folder_.file("ringside.json"),
-                                    "--runtime-dir", dir_, "--workers", "1"},
+                                    "--runtime-dir", dir_, "--workers", std::to_string(workers_)},
                            .stderr_path = folder_.file("log")});
   std::shared_ptr<Client> client;
   const bool ready = test::eventually([&] {
@@ -54,6 +54,18 @@ House::House(const HouseOptions& options) : dir_(folder_.file("run")) {
   (void)client->call(std::move(first), call);
   worker_ = trace.worker_pid;
   if (worker_ == 0) throw GiveUp("the worker cannot be told");
+}
+
+std::string House::log() const { return test::read_file(folder_.file("log")); }
+
+void House::wait_ready() const {
+  const bool ready = test::eventually([&] {
+    const std::string text = log();
+    int workers = 0;
+    for (std::size_t at = 0; (at = text.find(" ready: its doors are open", at)) != std::string::npos; ++at) ++workers;
+    return workers >= workers_;
+  });
+  if (!ready) throw GiveUp("not every worker became ready:\n" + log());
 }
 
 House::~House() {

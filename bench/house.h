@@ -1,5 +1,6 @@
 #pragma once
-// A Ringside to measure: one supervisor, and one worker, so that every contestant asks the same process.
+// A Ringside to measure: one supervisor, and, unless more are asked for, one worker, so that every contestant asks
+// the same process.
 
 #include <cstdint>
 #include <map>
@@ -20,7 +21,8 @@ enum class Mode {
 const char* to_string(Mode mode);
 
 struct HouseOptions {
-  int spin_us = -1;               ///< how long the worker looks for the next call before it parks; -1: the default
+  int spin_us = -1;  ///< how long the worker looks for the next call before it parks; -1: the default
+  int workers = 1;
   int rings = 64;                 ///< how many a worker takes
   std::uint64_t segment_mib = 4;  ///< of each ring's segment that the worker writes
 };
@@ -32,6 +34,9 @@ class House {
   House(const House&) = delete;
   House& operator=(const House&) = delete;
 
+  /// Waits until every worker is ready, by the log.
+  void wait_ready() const;
+  [[nodiscard]] std::string log() const;
   [[nodiscard]] const std::string& dir() const { return dir_; }
   [[nodiscard]] pid_t worker_pid() const { return worker_; }
   /// A client of a door; hot ones spin for their answers. GiveUp when the door is closed.
@@ -40,6 +45,7 @@ class House {
  private:
   test::TempDir folder_;
   std::string dir_;
+  int workers_;
   std::unique_ptr<test::Process> supervisor_;
   pid_t worker_ = 0;
 };

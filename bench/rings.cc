@@ -6,6 +6,7 @@
 
 #include "bench/duels.h"
 #include "bench/marks.h"
+#include "bench/reattach.h"
 #include "bench/ring_costs.h"
 
 namespace ringside::bench {
@@ -47,7 +48,6 @@ double handle_one_way(Duels& duels) {
   return duels.handle_vs_few(Work::kTinyAnswer, kMiB, 0);
 }
 
-/// To come, when rings are attached again after a death: EOF to served again against a cold worker's start.
 std::vector<Measurement> measurements(Duels& duels, nlohmann::json& results) {
   const Options& options = duels.options();
   return {
@@ -65,6 +65,8 @@ std::vector<Measurement> measurements(Duels& duels, nlohmann::json& results) {
       {"mib_runtime_small", [&] { return small_values(duels); }},
       {"handle_both_ways", [&] { return duels.handle_vs_few(Work::kTransportEcho, kMiB, 0); }},
       {"handle_one_way", [&] { return handle_one_way(duels); }},
+      {"again_by_another", [&] { return served_again(2, options, results); }},
+      {"again_by_the_only", [&] { return served_again(1, options, results); }},
       {"idle_rings", [&] { return idle_cpu_percent(100, options, results); }},
   };
 }
