@@ -165,6 +165,8 @@ Status ClientEnd::State::take_releases() {
   // Acquire: pairs with the worker's release store of release_tail: it has done with these runs.
   const std::uint32_t tail = theirs->release_tail.value.load(std::memory_order_acquire);
   if (tail - their_release_head > kReleases) return lied("release_overrun");
+  // What may have to be published again is not given back before its answer.
+  if (tail != their_release_head && (worker->terms.features & kFeatureAgain) != 0) return lied("bad_release");
   for (; their_release_head != tail; ++their_release_head) {
     const Release& shared = theirs->releases[their_release_head % kReleases];
     const Release entry{read_once(shared.first), read_once(shared.count)};

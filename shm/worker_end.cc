@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "shm/run.h"
 #include "shm/segment_header.h"
@@ -62,7 +63,9 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take() {
     // Release: pairs with the acquire of submission_head in ClientEnd::State::worker_has_passed: our reads come before.
     state.ours->submission_head.value.store(state.submission_head, std::memory_order_release);
     step(Step::kHeadAdvanced);
-    if (taken) return taken;  // else it cancelled a call that has been answered
+    if (taken) return taken;
+    // A part is work enough for one turn: others wait for theirs. Else the entry cancelled a call that was answered.
+    if (std::exchange(state.took_part, false)) return std::optional<Taken>();
   }
 }
 

@@ -35,11 +35,13 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_
     return std::optional<Taken>();
   }
   if (const auto fault = fault_of_part(call, use.arriving.get()); !fault.empty()) return refuse(fault);
+  if (call.body_bytes == 0) return refuse("bad_length");
   if (use.arriving) {
     const std::lock_guard lock(mutex);
     if (!std::exchange(use.part_asked, false)) return refuse("part_not_asked");
     // Memory for all of it is taken when it is counted in the budget, and not before.
     use.arriving->body.reserve(call.total_bytes + kParserPadding);
+    first_parts -= std::exchange(use.arriving->first_part, 0);
   } else {
     use.arriving = std::make_unique<Arriving>();
     use.arriving->sequence = call.sequence;
@@ -47,6 +49,10 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_
     use.arriving->retry = (call.flags & kSlotRetry) != 0;
     use.arriving->header = copy_out(their_pool + block_offset(call.first), call.header_bytes);
     if (call.deadline_ns != 0) use.arriving->deadline = SteadyTime(std::chrono::nanoseconds(call.deadline_ns));
+    // First parts lie in the segment all at once: more bytes of them than it has are the same bytes, lent twice.
+    use.arriving->first_part = call.header_bytes + call.body_bytes;
+    first_parts += use.arriving->first_part;
+    if (first_parts > request.size()) return refuse("overlapping_bodies");
   }
   Arriving& arriving = *use.arriving;
   const std::byte* const bytes = their_pool + block_offset(call.first) + body_offset(call.header_bytes);
@@ -54,6 +60,7 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_
   const bool whole = arriving.body.size() == arriving.total;
   if (whole == ((call.flags & kSlotMore) != 0)) return refuse("bad_length");
   if (!whole) {
+    took_part = true;
     RS_TRY_STATUS(ask_for_part(slot));
     return std::optional<Taken>();
   }
@@ -79,11 +86,13 @@ Status WorkerEnd::State::drop_arriving(std::uint32_t slot, std::uint64_t sequenc
   entry.status = kGivenUpStatus;
   use.taken = sequence;  // the entry that cancels it may still come
   use.cancelled = false;
+  if (use.arriving) first_parts -= use.arriving->first_part;
   use.arriving.reset();
   free_parts_in(slot);
   std::uint32_t parked = 0;
   {
     const std::lock_guard lock(mutex);
+    use.part_asked = false;
     parked = RS_TRY(publish(entry));
   }
   if (parked != 0) wake_client(parked);
@@ -181,7 +190,7 @@ void WorkerEnd::send_parts() {
       const auto part = state.next_part();
       if (!part.ok() || !part->has_value()) break;
       const Leaving& answer = *(*part)->answer;
-      const std::string_view header = answer.sent == 0 ? std::string_view(answer.header) : std::string_view();
+      const std::string_view header = answer.begun ? std::string_view() : std::string_view(answer.header);
       const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
       lock.unlock();
       write_run(state.pool + block_offset((*part)->first), header, body);
@@ -201,18 +210,20 @@ Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
   RS_TRY_STATUS(take_releases());
   if (leaving.empty()) return std::optional<Part>();
   Leaving& answer = leaving.front();
-  const std::size_t header_bytes = answer.sent == 0 ? answer.header.size() : 0;
+  const std::size_t header_bytes = answer.begun ? 0 : answer.header.size();
   const std::size_t left = answer.cancelled ? 0 : answer.body.size() - answer.sent;
   const std::size_t most = std::min<std::size_t>(left, std::size_t{kPartBlocks} * kBlockBytes);
   // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
   completion_head_seen = theirs->completion_head.value.load(std::memory_order_acquire);
   if (most < left && completion_tail - completion_head_seen >= kPartCredits) return std::optional<Part>();
-  const std::uint32_t whole = *blocks_needed(header_bytes, most);
+  const auto needed = blocks_needed(header_bytes, most);
+  RS_CHECK(needed.has_value(), "a header and a part of a body fit a pool");
+  const std::uint32_t whole = *needed;
   if (whole == 0) return std::optional<Part>(Part{.answer = &answer, .last = true});
   for (std::uint32_t count = whole; count == whole || count >= kLeastPartBlocks; count /= 2) {
     const std::size_t offset = body_offset(static_cast<std::uint32_t>(header_bytes));
     const std::size_t bytes = std::size_t{count} * kBlockBytes;
-    if (bytes < offset && left > 0) break;
+    if (bytes <= offset && left > 0) break;
     const auto first = take_run(count, kNoSlot);
     if (!first) continue;
     Part part{.answer = &answer, .first = *first, .count = count};
@@ -231,7 +242,8 @@ Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
   entry.slot = answer.slot;
   entry.flags = last ? kCompletionFinal : kCompletionMore;
   entry.status = answer.status;
-  entry.header_bytes = answer.sent == 0 ? static_cast<std::uint32_t>(answer.header.size()) : 0;
+  entry.header_bytes = answer.begun ? 0 : static_cast<std::uint32_t>(answer.header.size());
+  answer.begun = true;
   entry.body_bytes = part.bytes;
   entry.first_block = part.first;
   entry.block_count = *blocks_needed(entry.header_bytes, part.bytes);

@@ -27,6 +27,7 @@ struct Arriving {
   std::string body;
   SteadyTime deadline = SteadyTime::max();
   bool retry = false;
+  std::uint64_t first_part = 0;  // bytes counted in first_parts, until the second part comes
 };
 
 /// An answer that goes in parts, as far as it has not gone.
@@ -37,6 +38,7 @@ struct Leaving {
   std::string header;  // goes with the first part
   std::string body;
   std::size_t sent = 0;
+  bool begun = false;      // the first part has gone, and the header with it
   bool cancelled = false;  // its caller has given up: only the end is sent
 };
 
@@ -152,6 +154,8 @@ struct WorkerEnd::State {
   std::uint32_t submission_head = 0;
   std::uint32_t submission_tail_seen = 0;
   std::uint32_t park = 0;
+  std::uint64_t first_parts = 0;  // bytes of bodies of which only the first part has come
+  bool took_part = false;         // the last entry was one that does not end its body
 
   std::mutex mutex;
   BlockPool blocks;

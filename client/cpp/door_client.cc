@@ -68,6 +68,7 @@ std::optional<Request> to_send_again(Outcome& outcome) {
 /// The answer of a call that is over.
 Answer final_answer(Outcome& outcome) {
   if (outcome.lost) return given_up(*outcome.lost, outcome.answer.error());
+  if (outcome.unsent && outcome.unsent->retry) return given_up(*outcome.unsent, outcome.answer.error());
   return std::move(outcome.answer);
 }
 
@@ -206,7 +207,8 @@ Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
     if (!connecting_) break;
     const auto over = [this, attempt = attempts_] { return attempts_ != attempt; };
     if (!connected_.wait_until(lock, deadline, over)) return kTooLate;
-    if (last_failure_) return *last_failure_;
+    // Whoever connected was in a greater hurry: it is our turn to try.
+    if (last_failure_ && last_failure_->code != Code::kTimeout) return *last_failure_;
   }
   connecting_ = true;
   const bool again = line_ != nullptr;
@@ -235,13 +237,21 @@ Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
 }
 
 Result<std::shared_ptr<Transport>> DoorClient::connect_again(SteadyTime deadline) {
-  const SteadyTime patience = std::min(deadline, deadline_after(options_.connect_timeout));
+  {
+    // One patience for all calls that meet the same outage.
+    const std::lock_guard lock(mutex_);
+    if (!patient_until_) patient_until_ = deadline_after(options_.connect_timeout);
+  }
+  const SteadyTime patience = std::min(deadline, *patient_until_);
   for (Duration pause = kFirstPause;; pause = std::min<Duration>(2 * pause, kLongestPause)) {
     auto transport = connect(deadline);
-    if (transport.ok() || transport.error().code != Code::kUnavailable) return transport;
     const SteadyTime next = std::chrono::steady_clock::now() + pause;
     std::unique_lock lock(mutex_);
-    if (next >= patience || closing_changed_.wait_until(lock, next, [this] { return closing_; })) return transport;
+    if (transport.ok()) patient_until_.reset();
+    if (transport.ok() || transport.error().code != Code::kUnavailable) return transport;
+    if (next >= *patient_until_) return transport;
+    if (next >= patience) return kTooLate;
+    if (closing_changed_.wait_until(lock, next, [this] { return closing_; })) return transport;
   }
 }
 

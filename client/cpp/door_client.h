@@ -65,6 +65,7 @@ class DoorClient final : public Client {
   std::unique_ptr<Line> line_;
   std::vector<std::unique_ptr<Line>> retired_;  ///< replaced, with calls still under way
   bool connecting_ = false;
+  std::optional<SteadyTime> patient_until_;  ///< nobody is waited for beyond; none while there is no outage
   bool closing_ = false;
   std::condition_variable closing_changed_;
   std::uint64_t attempts_ = 0;

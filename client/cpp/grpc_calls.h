@@ -37,8 +37,8 @@ class GrpcCall : public PendingCall {
 class GrpcCalls {
  public:
   void add(std::shared_ptr<GrpcCall> call);
-  /// Lets go of the call, and of what it holds of its channel before anybody can see that it is gone: the last owner of
-  /// a channel must not be gRPC's own thread, on which a callback ends, for that would wait for itself.
+  /// Lets go of the call, and of the context, which holds its channel, before anybody can see that it is gone: the last
+  /// owner of a channel must not be gRPC's own thread, on which a callback ends, for that would wait for itself.
   void remove(const std::shared_ptr<GrpcCall>& call);
   [[nodiscard]] bool empty() const;
   void cancel_all_and_wait();

@@ -19,7 +19,8 @@ SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-RingCalls::RingCalls(shm::ClientEnd& end, Duration spin) : end_(end), spin_(spin), by_slot_(shm::kSlots) {}
+RingCalls::RingCalls(shm::ClientEnd& end, Duration spin, std::size_t max_answer_bytes)
+    : end_(end), spin_(spin), max_answer_bytes_(max_answer_bytes), by_slot_(shm::kSlots) {}
 
 RingCalls::~RingCalls() { close(); }
 
@@ -87,7 +88,10 @@ bool RingCalls::take_one() {
   if (!taken.ok()) end_locked(kLied);
   if (!taken.ok() || !taken->has_value()) return false;
   Entry* const entry = by_slot_.at((*taken)->slot);
-  if (!(*taken)->more && !(*taken)->send_more) give_turn();
+  if (!(*taken)->more && !(*taken)->send_more) {
+    ended_.fetch_add(1, std::memory_order_release);
+    give_turn();
+  }
   if (entry == nullptr || entry->sequence != (*taken)->sequence) return true;  // its caller has given up
   if ((*taken)->send_more) {
     send_next_part(*entry);
@@ -96,6 +100,12 @@ bool RingCalls::take_one() {
   Answered& answer = entry->answer;
   answer.inline_answer = (*taken)->inline_answer;
   if ((*taken)->more || answer.collected) {
+    const shm::Loan& part = (*taken)->answer;
+    const bool header_again = answer.collected && !part.header().empty();
+    if (header_again || part.body().size() > max_answer_bytes_ - answer.body.size()) {
+      end_locked(kLied);
+      return false;
+    }
     answer.collected = true;
     answer.header.append((*taken)->answer.header());
     answer.body.append((*taken)->answer.body());
@@ -106,53 +116,69 @@ bool RingCalls::take_one() {
   return true;
 }
 
-bool RingCalls::wait_for_room(SteadyTime deadline, bool again) {
-  std::condition_variable turn;
+bool RingCalls::wait_for_room(Turn& turn, SteadyTime deadline) {
+  std::condition_variable called;
   bool mine = false;
   Lock lock(mutex_);
-  if (over_) return true;
+  if (over_ || ended() != turn.seen) return true;
+  if (turn.ticket == 0) turn.ticket = next_ticket_++;
   ++inside_;
-  queue_turn(
-      [&] {
-        mine = true;
-        turn.notify_one();
-      },
-      again);
-  turn.wait_until(lock, deadline, [&] { return mine; });
-  // Whoever gave up takes its place out of the queue by letting everybody look again.
+  turns_.emplace(turn.ticket, Waiter{SteadyTime::max(), [&] {
+                                       mine = true;
+                                       called.notify_one();
+                                     }});
+  called.wait_until(lock, deadline, [&] { return mine; });
+  const bool in_time = std::chrono::steady_clock::now() < deadline;
   if (!mine) {
-    for (const auto& each : std::exchange(turns_, {})) each();
+    turns_.erase(turn.ticket);
+  } else if (!in_time) {
+    give_turn();
   }
   --inside_;
   if (closing_) left_.notify_all();
-  return std::chrono::steady_clock::now() < deadline;
+  return in_time;
 }
 
-void RingCalls::when_room(std::function<void()> then, bool again) {
+void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()> then) {
   const std::lock_guard lock(mutex_);
   start_reaper();
-  auto turn = [this, then = std::move(then)] {
+  auto called = [this, then = std::move(then)] {
     due_.push_back(then);
     reaper_wanted_.notify_one();
     nudge_reaper();
   };
-  if (over_) return turn();
-  queue_turn(std::move(turn), again);
+  if (over_ || ended() != turn.seen) return called();
+  if (turn.ticket == 0) turn.ticket = next_ticket_++;
+  turns_.emplace(turn.ticket, Waiter{deadline, std::move(called)});
+  reaper_wanted_.notify_one();  // it may have an earlier deadline to watch now
+  nudge_reaper();
 }
 
-void RingCalls::queue_turn(std::function<void()> turn, bool again) {
-  if (again) {
-    turns_.push_front(std::move(turn));
-  } else {
-    turns_.push_back(std::move(turn));
-  }
+void RingCalls::pass_turn() {
+  const std::lock_guard lock(mutex_);
+  give_turn();
+}
+
+void RingCalls::look_again() {
+  const std::lock_guard lock(mutex_);
+  give_all_turns();
 }
 
 void RingCalls::give_turn() {
   if (turns_.empty()) return;
-  const auto turn = std::move(turns_.front());
-  turns_.pop_front();
-  turn();
+  const auto waiter = turns_.extract(turns_.begin());
+  waiter.mapped().turn();
+}
+
+void RingCalls::give_all_turns() {
+  for (const auto& [ticket, waiter] : std::exchange(turns_, {})) waiter.turn();
+}
+
+/// When the reaper has something to expire.
+SteadyTime RingCalls::next_deadline() const {
+  SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
+  for (const auto& [ticket, waiter] : turns_) next = std::min(next, waiter.deadline);
+  return next;
 }
 
 void RingCalls::start_reaper() {
@@ -196,6 +222,9 @@ void RingCalls::suspend(int most_deaths, Error given_up) {
 void RingCalls::resume() {
   const std::lock_guard lock(mutex_);
   suspended_ = false;
+  // Calls that were given up meanwhile have left room, and no answer of theirs will tell.
+  ended_.fetch_add(1, std::memory_order_release);
+  give_all_turns();
   pass_lead();
 }
 
@@ -273,7 +302,7 @@ void RingCalls::end_locked(Error error) {
   for (Entry* entry : by_slot_) {
     if (entry != nullptr) settle(*entry, error);
   }
-  for (const auto& turn : std::exchange(turns_, {})) turn();
+  give_all_turns();
 }
 
 void RingCalls::close() {
@@ -296,11 +325,15 @@ void RingCalls::reap() {
       continue;
     }
     if (closing_) return;
+    const SteadyTime until = next_deadline();
     if (async_.empty()) {
-      reaper_wanted_.wait(lock);
+      if (until == SteadyTime::max()) {
+        reaper_wanted_.wait(lock);
+      } else {
+        reaper_wanted_.wait_until(lock, until);
+      }
       continue;
     }
-    const SteadyTime until = async_.begin()->first.first;
     if (led_ || suspended_ || !followers_.empty()) {
       reaper_wanted_.wait_until(lock, until);
       continue;
@@ -329,6 +362,14 @@ void RingCalls::run_finished(Lock& lock) {
 void RingCalls::expire(Lock& lock) {
   RS_CHECK(lock.owns_lock(), "the calls are looked at under their lock");
   const SteadyTime time = now();
+  for (auto waiter = turns_.begin(); waiter != turns_.end();) {
+    if (waiter->second.deadline > time) {
+      ++waiter;
+      continue;
+    }
+    const auto late = turns_.extract(waiter++);
+    late.mapped().turn();
+  }
   while (!async_.empty() && async_.begin()->first.first <= time) {
     const std::shared_ptr<Entry> entry = async_.begin()->second;
     settle(*entry, kTooLate);

@@ -44,8 +44,9 @@ class RingCalls {
   static constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
   static constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
 
-  /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps.
-  RingCalls(shm::ClientEnd& end, Duration spin);
+  /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps, at most. An answer in parts
+  /// that is larger than `max_answer_bytes` is a lie.
+  RingCalls(shm::ClientEnd& end, Duration spin, std::size_t max_answer_bytes);
   /// close()
   ~RingCalls();
   RingCalls(const RingCalls&) = delete;
@@ -57,11 +58,21 @@ class RingCalls {
   /// The same without waiting: true, and `done` runs on the reaper, exactly once; `rest` stays until then. False: the
   /// ring is over, nothing was published and `done` never runs.
   bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done);
-  /// Waits its turn for room: true once a call has ended since, or the ring is over; false at `deadline`. `again`: its
-  /// last turn was not enough, so it comes before the others.
-  bool wait_for_room(SteadyTime deadline, bool again);
-  /// The same without waiting: `then` runs on the reaper, once; no deadline.
-  void when_room(std::function<void()> then, bool again);
+  /// A place among those who wait for room; the lowest ticket has its turn first, and keeps it when it waits again.
+  struct Turn {
+    std::uint64_t ticket = 0;  ///< 0: not given yet
+    std::uint64_t seen = 0;    ///< ended() before the claim that found no room
+  };
+  /// How many calls have ended so far: room may have come since. One load.
+  [[nodiscard]] std::uint64_t ended() const { return ended_.load(std::memory_order_acquire); }
+  /// Waits for its turn: true when a call has ended since `turn.seen`, or the ring is over; false at `deadline`.
+  bool wait_for_room(Turn& turn, SteadyTime deadline);
+  /// The same without waiting: `then` runs on the reaper, once, also at `deadline` and after look_again().
+  void when_room(Turn& turn, SteadyTime deadline, std::function<void()> then);
+  /// Who had a turn and has no use for it passes it on.
+  void pass_turn();
+  /// Everybody who waits for room looks again: one of them has given up.
+  void look_again();
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 
@@ -104,8 +115,9 @@ class RingCalls {
   void settle(Entry& entry, Result<Answered> outcome);
   void end_locked(Error error);
   void nudge_reaper();
-  void queue_turn(std::function<void()> turn, bool again);
   void give_turn();
+  void give_all_turns();
+  [[nodiscard]] SteadyTime next_deadline() const;
   void start_reaper();
 
   void reap();
@@ -115,14 +127,21 @@ class RingCalls {
 
   shm::ClientEnd& end_;
   const Duration spin_;
+  const std::size_t max_answer_bytes_;
 
   mutable std::mutex mutex_;
   std::vector<Entry*> by_slot_;    // calls under way; null: free, or given up
   std::vector<Entry*> followers_;  // synchronous callers that sleep, the oldest first
   std::map<AsyncKey, std::shared_ptr<Entry>> async_;
   std::deque<std::shared_ptr<Entry>> finished_;  // asynchronous ones whose callback is due
-  std::deque<std::function<void()>> turns_;      // who waits for room; with the mutex, must not block
-  std::deque<std::function<void()>> due_;        // asynchronous ones whose turn has come
+  struct Waiter {
+    SteadyTime deadline;         // asynchronous; a synchronous one watches its own
+    std::function<void()> turn;  // with the mutex, must not block
+  };
+  std::map<std::uint64_t, Waiter> turns_;  // who waits for room, by ticket
+  std::uint64_t next_ticket_ = 1;
+  std::atomic<std::uint64_t> ended_{0};
+  std::deque<std::function<void()>> due_;  // asynchronous ones whose turn has come
   std::optional<Error> over_;
   std::atomic<bool> is_over_{false};  // over_ for those without the mutex
   bool led_ = false;

@@ -16,6 +16,7 @@ namespace {
 // Between two attempts. A worker that is being started takes some tens of milliseconds.
 constexpr auto kFirstPause = std::chrono::milliseconds(5);
 constexpr auto kLongestPause = std::chrono::milliseconds(200);
+constexpr auto kShortLife = std::chrono::milliseconds(20);
 
 /// True when `fd` can be read (or is closed) within `timeout_ms`; negative: without end.
 bool readable(int fd, int timeout_ms) {
@@ -47,9 +48,16 @@ RingKeeper::~RingKeeper() {
 }
 
 void RingKeeper::run(int socket) {
+  auto pause = kFirstPause;
+  SteadyTime attached_at = std::chrono::steady_clock::now();
   while (wait_for_end(socket)) {
     hooks_.lost();
+    // An attachment that ends at once may end so again and again.
+    const bool short_lived = std::chrono::steady_clock::now() - attached_at < kShortLife;
+    pause = short_lived ? std::min<decltype(pause)>(pause * 2, kLongestPause) : kFirstPause;
+    if (short_lived && readable(stop_.get(), static_cast<int>(pause.count()))) return;
     const auto attached = attach_again();
+    attached_at = std::chrono::steady_clock::now();
     if (!attached.ok()) {
       if (!readable(stop_.get(), 0)) hooks_.over();
       return;

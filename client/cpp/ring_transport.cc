@@ -11,6 +11,7 @@
 #include "client/cpp/ring_messages.h"
 #include "client/cpp/ring_spread.h"
 #include "shm/layout.h"
+#include "shm/run.h"
 
 namespace ringside {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 // A call that so many workers took and did not answer may be what they die of.
 constexpr int kMostDeaths = 4;
 constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
+constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
 constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
 
 }  // namespace
@@ -30,14 +32,23 @@ class RingTransport::AsyncCall final : public PendingCall {
 
   void cancel() override {
     std::shared_ptr<PendingCall> by_channel;
+    std::uint32_t slot = 0;
+    std::uint64_t sequence = 0;
     {
       const std::lock_guard lock(mutex_);
       cancelled_ = true;
       by_channel = by_channel_;
+      slot = slot_;
+      sequence = sequence_;
     }
     if (by_channel) return by_channel->cancel();
-    if (sequence == 0) return;
-    if (const auto calls = calls_.lock()) calls->cancel(slot, sequence);
+    const auto calls = calls_.lock();
+    if (calls == nullptr) return;
+    if (sequence != 0) {
+      calls->cancel(slot, sequence);
+    } else {
+      calls->look_again();  // it may wait for room
+    }
   }
   [[nodiscard]] bool cancelled() {
     const std::lock_guard lock(mutex_);
@@ -55,20 +66,25 @@ class RingTransport::AsyncCall final : public PendingCall {
   }
   /// It is about to be published.
   void goes_by_ring(const shm::ClientEnd::Claim& claim) {
-    slot = claim.slot();
-    sequence = claim.sequence();
+    const std::lock_guard lock(mutex_);
+    slot_ = claim.slot();
+    sequence_ = claim.sequence();
   }
+  /// On the reaper, or where it was published.
+  [[nodiscard]] std::uint32_t slot() const { return slot_; }
+  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
 
   CallTrace* const trace;
   const Done done;
-  Request request;  ///< for the case that the worker dies
-  std::uint32_t slot = 0;
-  std::uint64_t sequence = 0;  ///< 0: not through the ring
+  Request request;       ///< for the case that the worker dies
+  RingCalls::Turn turn;  ///< of whoever sends it
 
  private:
   const std::weak_ptr<RingCalls> calls_;
   std::mutex mutex_;
   bool cancelled_ = false;
+  std::uint32_t slot_ = 0;
+  std::uint64_t sequence_ = 0;  // 0: not through the ring
   std::shared_ptr<PendingCall> by_channel_;
 };
 
@@ -76,7 +92,7 @@ RingTransport::RingTransport(RingAttachment attachment, const ClientOptions& opt
     : options_(options),
       max_body_bytes_(attachment.max_body_bytes),
       end_(std::move(attachment.end)),
-      calls_(std::make_shared<RingCalls>(*end_, options.spin)) {
+      calls_(std::make_shared<RingCalls>(*end_, options.spin, 2 * max_body_bytes_)) {
   lines_.push_back(std::make_shared<Line>(std::move(attachment)));
 }
 
@@ -180,7 +196,8 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   const RingChannel::McpRequest& head = head_of(request);
   const std::size_t header_bytes = head.ByteSizeLong();
   auto claim = end_->claim(header_bytes, request.body.size());
-  if (!claim.ok() && claim.error().code == Code::kTooLarge) {
+  const bool large = request.body.size() > shm::kLeastPartBlocks * shm::kBlockBytes;
+  if (!claim.ok() && claim.error().code != Code::kPeerLied && large) {
     claim = end_->claim_in_parts(header_bytes, request.body.size());
   }
   if (!claim.ok()) {
@@ -194,13 +211,14 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
 
 /// The same; where a full ring is waited for, kFull only at the request's deadline.
 Result<shm::ClientEnd::Claim> RingTransport::claim_in_turn(const Request& request) {
-  auto claim = this->claim(request);
-  for (bool again = false; options_.when_full == WhenFull::kWait && !claim.ok() && claim.error().code == Code::kFull;
-       again = true) {
-    if (!calls_->wait_for_room(request.deadline, again) || !usable()) break;
-    claim = this->claim(request);
+  RingCalls::Turn turn;
+  while (true) {
+    turn.seen = calls_->ended();
+    auto claim = this->claim(request);
+    const bool full = !claim.ok() && claim.error().code == Code::kFull;
+    if (!full || options_.when_full != WhenFull::kWait) return claim;
+    if (!calls_->wait_for_room(turn, request.deadline) || !usable()) return claim;
   }
-  return claim;
 }
 
 Outcome RingTransport::call(Request request, CallTrace* trace) {
@@ -236,17 +254,18 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
     return nullptr;
   }
   auto call = std::make_shared<AsyncCall>(calls_, std::move(request), trace, std::move(done));
-  if (send(call, false)) return call;
+  if (send(call)) return call;
   start_trace(trace, DoorChoice::kRing);
   call->done({kRingGone, std::move(call->request)});
   return nullptr;
 }
 
-bool RingTransport::send(const std::shared_ptr<AsyncCall>& call, bool again) {
+bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
+  call->turn.seen = calls_->ended();
   auto claim = this->claim(call->request);
   if (!claim.ok() && claim.error().code == Code::kPeerLied) return false;
   if (!claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
-    calls_->when_room([this, call] { take_turn(call); }, again);
+    calls_->when_room(call->turn, call->request.deadline, [this, call] { take_turn(call); });
     return true;
   }
   if (!claim.ok()) {
@@ -254,17 +273,26 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call, bool again) {
     return true;
   }
   call->goes_by_ring(*claim);
+  const std::uint32_t slot = claim->slot();
+  const std::uint64_t sequence = claim->sequence();
   if (call->trace != nullptr) call->trace->ring_bytes_out = call->request.body.size();
   const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
-  return calls_->start(std::move(*claim), rest, call->request.deadline,
-                       [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
+  const bool started =
+      calls_->start(std::move(*claim), rest, call->request.deadline,
+                    [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
+  // A cancel that came before the start found nothing to cancel.
+  if (started && call->cancelled()) calls_->cancel(slot, sequence);
+  return started;
 }
 
 /// On the reaper.
 void RingTransport::take_turn(const std::shared_ptr<AsyncCall>& call) {
-  if (call->cancelled()) return call->done({Error{Code::kCancelled, 0, "the call was cancelled"}});
-  if (std::chrono::steady_clock::now() >= call->request.deadline) return call->done({kTooLate});
-  if (!usable() || !send(call, true)) call->done({kRingGone, std::move(call->request)});
+  const bool late = std::chrono::steady_clock::now() >= call->request.deadline;
+  if (call->cancelled() || late) {
+    calls_->pass_turn();
+    return call->done({late ? kTooLate : kGaveUp});
+  }
+  if (!usable() || !send(call)) call->done({kRingGone, std::move(call->request)});
 }
 
 /// How a published call ended without an answer. The workers' journals say whether one ever took the call.
@@ -281,12 +309,12 @@ Outcome RingTransport::without_answer(const Error& error, Request request, std::
 void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered) {
   say_who(call->trace);
   if (!answered.ok()) {
-    return call->done(without_answer(answered.error(), std::move(call->request), call->slot, call->sequence));
+    return call->done(without_answer(answered.error(), std::move(call->request), call->slot(), call->sequence()));
   }
   if (!answered->inline_answer) return call->done({take_answer(std::move(*answered), call->trace), std::nullopt});
   const auto line = last_line();
   call->goes_by_channel(line->channel.fetch_async(
-      {line->attachment.ring, call->slot, call->sequence}, call->request.deadline,
+      {line->attachment.ring, call->slot(), call->sequence()}, call->request.deadline,
       [this, call](Result<RingChannel::Fetched> fetched) {
         call->done(answered_inline(take_fetched(std::move(fetched), call->trace), std::move(call->request)));
       }));
@@ -309,7 +337,7 @@ Outcome RingTransport::call_inline(Request request, CallTrace* trace) {
 
 void RingTransport::call_inline_async(const std::shared_ptr<AsyncCall>& call) {
   with_line([this, call](const std::shared_ptr<Line>& line) {
-    if (call->cancelled()) return call->done({Error{Code::kCancelled, 0, "the call was cancelled"}});
+    if (call->cancelled()) return call->done({kGaveUp});
     if (line == nullptr) return call->done({kRingGone, std::move(call->request)});
     say_who(call->trace);
     if (call->trace != nullptr) call->trace->inline_bytes_out = call->request.body.size();
@@ -346,9 +374,11 @@ Answer RingTransport::take_fetched(Result<RingChannel::Fetched> fetched, CallTra
 Result<std::shared_ptr<Transport>> connect_ring(const ClientOptions& options, bool handles) {
   std::vector<std::shared_ptr<Transport>> rings;
   do {
-    RingAttachment attachment = RS_TRY(attach_ring(options, handles));
-    rings.push_back(handles ? RS_TRY(HandleTransport::create(std::move(attachment)))
-                            : RS_TRY(RingTransport::create(std::move(attachment), options)));
+    auto attachment = attach_ring(options, handles);
+    if (!attachment.ok() && !rings.empty()) break;  // as many as the workers take; the log says why not more
+    if (!attachment.ok()) return attachment.error();
+    rings.push_back(handles ? RS_TRY(HandleTransport::create(std::move(*attachment)))
+                            : RS_TRY(RingTransport::create(std::move(*attachment), options)));
   } while (rings.size() < options.rings);
   if (rings.size() == 1) return std::move(rings.front());
   return std::shared_ptr<Transport>(std::make_shared<RingSpread>(std::move(rings)));

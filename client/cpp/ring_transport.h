@@ -56,7 +56,7 @@ class RingTransport final : public Transport {
   Result<shm::ClientEnd::Claim> claim(const Request& request);
   Result<shm::ClientEnd::Claim> claim_in_turn(const Request& request);
   /// Sends a call by the ring, inline, or when it is its turn. False: it never began, and `call` is untouched.
-  bool send(const std::shared_ptr<AsyncCall>& call, bool again);
+  bool send(const std::shared_ptr<AsyncCall>& call);
   void take_turn(const std::shared_ptr<AsyncCall>& call);
   Outcome call_inline(Request request, CallTrace* trace);
   void call_inline_async(const std::shared_ptr<AsyncCall>& call);

@@ -125,7 +125,7 @@ TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
   options.segment_bytes = kMiB;
   options.when_full = WhenFull::kWait;
   const auto transport = connect_ring(options, false).value();
-  constexpr std::size_t kBody = 300 * 1024;
+  constexpr std::size_t kBody = 430 * 1024;  // two of these leave no room for a part
   std::vector<std::unique_ptr<Started>> held;
   for (int i = 0; i < 2; ++i) held.push_back(std::make_unique<Started>(*transport, with_deadline(hold(kBody))));
   ASSERT_TRUE(house.held().wait_for(2));
@@ -154,6 +154,47 @@ TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
   }
   for (auto& thread : threads) thread.join();
   for (const CallTrace& trace : traces) EXPECT_EQ(trace.ring_bytes_out, kBody);
+}
+
+TEST(RingTransport, who_gives_up_while_waiting_for_room_is_told_soon_and_others_keep_their_turn) {
+  RingHouse house;
+  ClientOptions options = house.client_options();
+  options.segment_bytes = kMiB;
+  options.when_full = WhenFull::kWait;
+  const auto transport = connect_ring(options, false).value();
+  const std::string body(860 * 1024, 'x');
+  Started held(*transport, with_deadline(hold(body.size())));
+  ASSERT_TRUE(house.held().wait_for(1));
+  Started late(*transport, with_deadline(echo_of(body), std::chrono::milliseconds(30)));
+  Started cancelled(*transport, with_deadline(echo_of(body)));
+  Started patient(*transport, with_deadline(echo_of(body)));
+  EXPECT_EQ(code_of(late.get()), Code::kTimeout);
+  cancelled.pending->cancel();
+  EXPECT_EQ(code_of(cancelled.get()), Code::kCancelled);
+  house.held().release();
+  EXPECT_TRUE(held.get().answer.ok());
+  EXPECT_TRUE(patient.get().answer.ok());
+}
+
+TEST(RingTransport, room_that_comes_just_before_a_caller_waits_is_not_missed) {
+  RingHouse house;
+  ClientOptions options = house.client_options();
+  options.segment_bytes = kMiB;
+  options.when_full = WhenFull::kWait;
+  const auto transport = connect_ring(options, false).value();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 300; ++i) {
+        const std::string body(860 * 1024, static_cast<char>('a' + t));
+        const Outcome outcome = t == 0 ? Started(*transport, with_deadline(echo_of(body))).get()
+                                       : transport->call(with_deadline(echo_of(body)), nullptr);
+        ASSERT_TRUE(outcome.answer.ok()) << outcome.answer.error().message;
+        ASSERT_EQ(outcome.answer->body, body);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
 }
 
 TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {

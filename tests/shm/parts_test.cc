@@ -307,5 +307,59 @@ TEST(Parts, that_nobody_asked_for_end_the_ring) {
   EXPECT_EQ(ring.worker->refusal(), "part_not_asked");
 }
 
+TEST(Parts, whose_question_was_cancelled_are_not_asked_for) {
+  const auto ring = ring_with(kAll, 5 * kPool / 2);
+  Upload other(ring, "o", std::string(6 * kPool / 5, 'o'));
+  EXPECT_FALSE(ring.worker->take().value().has_value());
+  EXPECT_TRUE(ring.receive().send_more);
+  auto& ours = own_segment(ring, other, ring.client->next_part(other.slot, other.sequence));
+  Upload cancelled(ring, "c", std::string(6 * kPool / 5, 'c'));
+  EXPECT_FALSE(ring.worker->take().value().has_value());
+  EXPECT_TRUE(ring.receive().send_more);
+  ring.client->cancel(cancelled.slot, cancelled.sequence);
+  EXPECT_FALSE(ring.worker->take().value().has_value());
+  EXPECT_EQ(ring.receive().sequence, cancelled.sequence);
+  // In the same slot one that has to wait for its question.
+  Upload next(ring, "n", std::string(2 * kPool, 'n'));
+  ASSERT_EQ(next.slot, cancelled.slot);
+  EXPECT_FALSE(ring.worker->take().value().has_value());
+  const std::uint32_t tail = ours.submission_tail.value.load();
+  ours.slots[next.slot].header_bytes = 0;
+  ours.submissions[tail % kSubmissions] = next.slot;
+  ours.submission_tail.value.store(tail + 1);
+  EXPECT_FALSE(ring.worker->take().ok());
+  EXPECT_EQ(ring.worker->refusal(), "part_not_asked");
+}
+
+TEST(Parts, that_are_empty_or_lent_many_times_end_the_ring) {
+  EXPECT_EQ(refusal_of([](Upload& upload, RequestSegment& ours) {
+              upload.send_part();
+              ours.slots[upload.slot].body_bytes = 0;
+            }),
+            "bad_length");
+  const auto ring = ring_with(kAll);
+  Upload upload(ring, "h", std::string(3 * kPool, 'x'));
+  EXPECT_FALSE(ring.worker->take().value().has_value());
+  EXPECT_TRUE(ring.receive().send_more);
+  auto& ours = own_segment(ring, upload, ring.client->next_part(upload.slot, upload.sequence));
+  // The same blocks, as the first part of one body after the other.
+  bool refused = false;
+  for (std::uint32_t slot = 100; slot < 200 && !refused; ++slot) {
+    Slot& lie = ours.slots[slot];
+    lie.flags = kSlotMore;
+    lie.header_bytes = 0;
+    lie.body_bytes = 500'000;
+    lie.total_bytes = 10'000'000;
+    lie.first_block = ours.slots[upload.slot].first_block;
+    lie.block_count = ours.slots[upload.slot].block_count;
+    lie.sequence = 10'000 + slot;
+    const std::uint32_t tail = ours.submission_tail.value.load();
+    ours.submissions[tail % kSubmissions] = slot;
+    ours.submission_tail.value.store(tail + 1);
+    refused = !ring.worker->take().ok();
+  }
+  EXPECT_EQ(ring.worker->refusal(), "overlapping_bodies");
+}
+
 }  // namespace
 }  // namespace ringside::shm
