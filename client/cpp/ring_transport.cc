@@ -196,7 +196,7 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   const RingChannel::McpRequest& head = head_of(request);
   const std::size_t header_bytes = head.ByteSizeLong();
   auto claim = end_->claim(header_bytes, request.body.size());
-  const bool large = request.body.size() > shm::kLeastPartBlocks * shm::kBlockBytes;
+  const bool large = request.body.size() > std::size_t{shm::kLeastPartBlocks} * shm::kBlockBytes;
   if (!claim.ok() && claim.error().code != Code::kPeerLied && large) {
     claim = end_->claim_in_parts(header_bytes, request.body.size());
   }
