@@ -50,9 +50,9 @@ class WorkerEnd {
     SteadyTime deadline = SteadyTime::max();
   };
   /// Takes the next submission and copies it out; of a body in parts, when its last has come. Nothing: the queue is
-  /// empty. kPeerLied: the client broke the
-  /// protocol; refusal() names how, and the ring must end. A call that was taken is completed once; one that was
-  /// cancelled, too.
+  /// empty, or a part was taken that is not the last (park() tells the two apart), so that nobody takes more than one
+  /// part of a turn. kPeerLied: the client broke the protocol; refusal() names how, and the ring must end. A call that
+  /// was taken is completed once; one that was cancelled, too.
   Result<std::optional<Taken>> take();
 
   /// Copies out the body that a gRPC call's handle names; it has room for a parser's padding. kPeerLied: wrong ring or

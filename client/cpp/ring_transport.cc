@@ -266,6 +266,8 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
   if (!claim.ok() && claim.error().code == Code::kPeerLied) return false;
   if (!claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
     calls_->when_room(call->turn, call->request.deadline, [this, call] { take_turn(call); });
+    // A cancel that came before it was listed found nobody to tell.
+    if (call->cancelled()) calls_->look_again();
     return true;
   }
   if (!claim.ok()) {

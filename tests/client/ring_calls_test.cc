@@ -119,12 +119,17 @@ TEST(RingTransport, a_client_speaks_through_the_ring_and_connects_again) {
   EXPECT_EQ(next.rings().stats().rings, 1U);
 }
 
-TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
-  RingHouse house;
+/// A ring of 1 MiB whose callers wait for room.
+std::shared_ptr<Transport> ring_that_waits(const RingHouse& house) {
   ClientOptions options = house.client_options();
   options.segment_bytes = kMiB;
   options.when_full = WhenFull::kWait;
-  const auto transport = connect_ring(options, false).value();
+  return connect_ring(options, false).value();
+}
+
+TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
+  RingHouse house;
+  const auto transport = ring_that_waits(house);
   constexpr std::size_t kBody = 430 * 1024;  // two of these leave no room for a part
   std::vector<std::unique_ptr<Started>> held;
   for (int i = 0; i < 2; ++i) held.push_back(std::make_unique<Started>(*transport, with_deadline(hold(kBody))));
@@ -158,10 +163,7 @@ TEST(RingTransport, a_client_that_chose_to_wait_waits_for_room_in_turn) {
 
 TEST(RingTransport, who_gives_up_while_waiting_for_room_is_told_soon_and_others_keep_their_turn) {
   RingHouse house;
-  ClientOptions options = house.client_options();
-  options.segment_bytes = kMiB;
-  options.when_full = WhenFull::kWait;
-  const auto transport = connect_ring(options, false).value();
+  const auto transport = ring_that_waits(house);
   const std::string body(860 * 1024, 'x');
   Started held(*transport, with_deadline(hold(body.size())));
   ASSERT_TRUE(house.held().wait_for(1));
@@ -178,10 +180,7 @@ TEST(RingTransport, who_gives_up_while_waiting_for_room_is_told_soon_and_others_
 
 TEST(RingTransport, room_that_comes_just_before_a_caller_waits_is_not_missed) {
   RingHouse house;
-  ClientOptions options = house.client_options();
-  options.segment_bytes = kMiB;
-  options.when_full = WhenFull::kWait;
-  const auto transport = connect_ring(options, false).value();
+  const auto transport = ring_that_waits(house);
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&, t] {
@@ -199,10 +198,7 @@ TEST(RingTransport, room_that_comes_just_before_a_caller_waits_is_not_missed) {
 
 TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {
   RingHouse house;
-  ClientOptions options = house.client_options();
-  options.segment_bytes = kMiB;
-  options.when_full = WhenFull::kWait;
-  auto transport = connect_ring(options, false).value();
+  auto transport = ring_that_waits(house);
   Started held(*transport, with_deadline(hold(700 * 1024)));
   ASSERT_TRUE(house.held().wait_for(1));
   Started waiting(*transport, with_deadline(echo_of(std::string(700 * 1024, 'x'))));

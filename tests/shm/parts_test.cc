@@ -262,6 +262,13 @@ RequestSegment& own_segment(const test::Ring& ring, const Upload& upload, std::s
   return *reinterpret_cast<RequestSegment*>(part.data() - block_offset(first) - sizeof(RequestSegment));
 }
 
+/// Publishes a slot behind the back of the client's end.
+void submit_raw(RequestSegment& ours, std::uint32_t slot) {
+  const std::uint32_t tail = ours.submission_tail.value.load();
+  ours.submissions[tail % kSubmissions] = slot;
+  ours.submission_tail.value.store(tail + 1);
+}
+
 /// How a ring ends whose client lies about the second part.
 std::string refusal_of(const std::function<void(Upload&, RequestSegment&)>& lie) {
   const auto ring = ring_with(kAll);
@@ -299,10 +306,8 @@ TEST(Parts, that_nobody_asked_for_end_the_ring) {
   auto& ours = own_segment(ring, first, ring.client->next_part(first.slot, first.sequence));
   Upload second(ring, "2", std::string(2 * kPool, '2'));
   EXPECT_FALSE(ring.worker->take().value().has_value());
-  const std::uint32_t tail = ours.submission_tail.value.load();
   ours.slots[second.slot].header_bytes = 0;
-  ours.submissions[tail % kSubmissions] = second.slot;
-  ours.submission_tail.value.store(tail + 1);
+  submit_raw(ours, second.slot);
   EXPECT_FALSE(ring.worker->take().ok());
   EXPECT_EQ(ring.worker->refusal(), "part_not_asked");
 }
@@ -323,10 +328,8 @@ TEST(Parts, whose_question_was_cancelled_are_not_asked_for) {
   Upload next(ring, "n", std::string(2 * kPool, 'n'));
   ASSERT_EQ(next.slot, cancelled.slot);
   EXPECT_FALSE(ring.worker->take().value().has_value());
-  const std::uint32_t tail = ours.submission_tail.value.load();
   ours.slots[next.slot].header_bytes = 0;
-  ours.submissions[tail % kSubmissions] = next.slot;
-  ours.submission_tail.value.store(tail + 1);
+  submit_raw(ours, next.slot);
   EXPECT_FALSE(ring.worker->take().ok());
   EXPECT_EQ(ring.worker->refusal(), "part_not_asked");
 }
@@ -353,9 +356,7 @@ TEST(Parts, that_are_empty_or_lent_many_times_end_the_ring) {
     lie.first_block = ours.slots[upload.slot].first_block;
     lie.block_count = ours.slots[upload.slot].block_count;
     lie.sequence = 10'000 + slot;
-    const std::uint32_t tail = ours.submission_tail.value.load();
-    ours.submissions[tail % kSubmissions] = slot;
-    ours.submission_tail.value.store(tail + 1);
+    submit_raw(ours, slot);
     refused = !ring.worker->take().ok();
   }
   EXPECT_EQ(ring.worker->refusal(), "overlapping_bodies");
