@@ -17,6 +17,7 @@ namespace {
 constexpr auto kFirstPause = std::chrono::milliseconds(5);
 constexpr auto kLongestPause = std::chrono::milliseconds(200);
 constexpr auto kShortLife = std::chrono::milliseconds(20);
+constexpr int kMostShortLives = 5;  // 160 ms
 
 /// True when `fd` can be read (or is closed) within `timeout_ms`; negative: without end.
 bool readable(int fd, int timeout_ms) {
@@ -48,14 +49,15 @@ RingKeeper::~RingKeeper() {
 }
 
 void RingKeeper::run(int socket) {
-  auto pause = kFirstPause;
+  int short_lives = 0;  // in a row
   SteadyTime attached_at = std::chrono::steady_clock::now();
   while (wait_for_end(socket)) {
     hooks_.lost();
-    // An attachment that ends at once may end so again and again.
+    // One attachment that ends at once is bad luck; what ends so again and again is attached ever more slowly.
     const bool short_lived = std::chrono::steady_clock::now() - attached_at < kShortLife;
-    pause = short_lived ? std::min<decltype(pause)>(pause * 2, kLongestPause) : kFirstPause;
-    if (short_lived && readable(stop_.get(), static_cast<int>(pause.count()))) return;
+    short_lives = short_lived ? std::min(short_lives + 1, kMostShortLives) : 0;
+    const auto pause = short_lives > 1 ? kFirstPause * (1 << short_lives) : kFirstPause * 0;
+    if (short_lives > 1 && readable(stop_.get(), static_cast<int>(pause.count()))) return;
     const auto attached = attach_again();
     attached_at = std::chrono::steady_clock::now();
     if (!attached.ok()) {
