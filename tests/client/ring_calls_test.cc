@@ -199,9 +199,9 @@ TEST(RingTransport, room_that_comes_just_before_a_caller_waits_is_not_missed) {
 TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {
   RingHouse house;
   auto transport = ring_that_waits(house);
-  Started held(*transport, with_deadline(hold(700 * 1024)));
+  Started held(*transport, with_deadline(hold(860 * 1024)));
   ASSERT_TRUE(house.held().wait_for(1));
-  Started waiting(*transport, with_deadline(echo_of(std::string(700 * 1024, 'x'))));
+  Started waiting(*transport, with_deadline(echo_of(std::string(860 * 1024, 'x'))));
   transport.reset();
   EXPECT_FALSE(waiting.get().answer.ok());
   EXPECT_FALSE(held.get().answer.ok());
