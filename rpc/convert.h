@@ -16,4 +16,26 @@ void fill_head(const mcp::Request& request, contract::McpRequest& message);
 [[nodiscard]] mcp::Response to_response(contract::McpResponse&& message);
 void fill_head(const mcp::Response& response, contract::McpResponse& message);
 
+/// A body's handle, as the ring's ends have it (shm::Handle, which this room does not know) and as it travels.
+template <typename Handle>
+[[nodiscard]] Handle to_handle(const contract::BodyHandle& message) {
+  return {.ring = message.ring(),
+          .generation = message.generation(),
+          .slot = message.slot(),
+          .sequence = message.sequence(),
+          .first_block = message.first_block(),
+          .block_count = message.block_count(),
+          .length = message.length()};
+}
+template <typename Handle>
+void fill_handle(const Handle& handle, contract::BodyHandle& message) {
+  message.set_ring(handle.ring);
+  message.set_generation(handle.generation);
+  message.set_slot(handle.slot);
+  message.set_sequence(handle.sequence);
+  message.set_first_block(handle.first_block);
+  message.set_block_count(handle.block_count);
+  message.set_length(handle.length);
+}
+
 }  // namespace ringside::rpc

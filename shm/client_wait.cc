@@ -75,7 +75,7 @@ Status ClientEnd::wait(SteadyTime deadline, Duration spin) {
     if (state.has_completion()) {
       state.looking->paid();
     } else {
-      const SteadyTime asleep = std::chrono::steady_clock::now();
+      const SteadyTime asleep = spin > Duration::zero() ? std::chrono::steady_clock::now() : SteadyTime();
       status = state.sleep(deadline);
       if (spin > Duration::zero()) state.looking->slept(std::chrono::steady_clock::now() - asleep);
     }

@@ -20,8 +20,6 @@ constexpr int kMostTries = 4;
 // Between two attempts to connect again. A worker that is being started takes some tens of milliseconds.
 constexpr auto kFirstPause = std::chrono::milliseconds(5);
 constexpr auto kLongestPause = std::chrono::milliseconds(200);
-constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
-constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
 constexpr Error kNobody{Code::kUnavailable, 0,
                         "nobody answers at any door; is ringsided running with the same --runtime-dir?"};
 

@@ -7,28 +7,6 @@
 #include "rpc/convert.h"
 
 namespace ringside {
-namespace {
-
-void to_message(const shm::Handle& handle, contextforge::mcp::runtime::v1::BodyHandle& message) {
-  message.set_ring(handle.ring);
-  message.set_generation(handle.generation);
-  message.set_slot(handle.slot);
-  message.set_sequence(handle.sequence);
-  message.set_length(handle.length);
-}
-
-shm::Handle to_handle(const contextforge::mcp::runtime::v1::BodyHandle& message) {
-  return {.ring = message.ring(),
-          .generation = message.generation(),
-          .slot = message.slot(),
-          .sequence = message.sequence(),
-          .first_block = message.first_block(),
-          .block_count = message.block_count(),
-          .length = message.length()};
-}
-
-}  // namespace
-
 HandleTransport::HandleTransport(RingAttachment attachment)
     : attachment_(std::move(attachment)), channel_(std::move(attachment_.channel), attachment_.max_body_bytes) {}
 
@@ -53,7 +31,7 @@ std::optional<HandleTransport::Claim> HandleTransport::fill(Request& request, Ri
   if (bytes != 0 && bytes <= attachment_.max_body_bytes) {
     if (auto claim = attachment_.end->claim(0, bytes); claim.ok()) {
       std::memcpy(claim->body().data(), request.body.data(), bytes);
-      to_message(attachment_.end->lend(*claim), *message.mutable_body_handle());
+      rpc::fill_handle(attachment_.end->lend(*claim), *message.mutable_body_handle());
       if (trace != nullptr) trace->ring_bytes_out = bytes;
       return std::move(*claim);
     }
@@ -68,7 +46,7 @@ Answer HandleTransport::take_answer(Result<RingChannel::McpResponse> message, st
                                     CallTrace* trace) {
   if (!message.ok() || !message->has_body_handle()) return inline_answer(std::move(message), trace);
   if (!claim) return kRingLied;
-  auto loan = attachment_.end->borrow(to_handle(message->body_handle()), *claim);
+  auto loan = attachment_.end->borrow(rpc::to_handle<shm::Handle>(message->body_handle()), *claim);
   if (!loan.ok()) {
     gone_.store(true, std::memory_order_relaxed);
     return kRingLied;

@@ -6,14 +6,11 @@
 #include <utility>
 
 #include "base/check.h"
+#include "client/cpp/transport.h"
 #include "shm/layout.h"
 
 namespace ringside {
 namespace {
-
-constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
-constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
-constexpr Error kLied{Code::kPeerLied, 0, "the worker broke the ring's protocol"};
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -85,7 +82,7 @@ void RingCalls::lead(Lock& lock, const Entry* mine, SteadyTime until) {
 /// looks for the last ones.
 bool RingCalls::take_one() {
   auto taken = end_.poll();
-  if (!taken.ok()) end_locked(kLied);
+  if (!taken.ok()) end_locked(kRingLied);
   if (!taken.ok() || !taken->has_value()) return false;
   Entry* const entry = by_slot_.at((*taken)->slot);
   if (!(*taken)->more && !(*taken)->send_more) {
@@ -103,7 +100,7 @@ bool RingCalls::take_one() {
     const shm::Loan& part = (*taken)->answer;
     const bool header_again = answer.collected && !part.header().empty();
     if (header_again || part.body().size() > max_answer_bytes_ - answer.body.size()) {
-      end_locked(kLied);
+      end_locked(kRingLied);
       return false;
     }
     answer.collected = true;

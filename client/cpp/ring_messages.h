@@ -11,7 +11,6 @@ namespace ringside {
 
 inline constexpr Error kRingGone{Code::kUnavailable, 0,
                                  "the worker is gone; the call was under way, or could not be sent"};
-inline constexpr Error kRingLied{Code::kPeerLied, 0, "the worker broke the ring's protocol"};
 
 /// The contract's message without the body. Reused by this thread's next call.
 RingChannel::McpRequest& head_of(const Request& request);

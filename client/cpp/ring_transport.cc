@@ -19,8 +19,6 @@ namespace {
 // A call that so many workers took and did not answer may be what they die of.
 constexpr int kMostDeaths = 4;
 constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
-constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
-constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
 
 }  // namespace
 

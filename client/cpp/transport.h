@@ -12,6 +12,11 @@
 
 namespace ringside {
 
+/// What calls end with, whatever the transport.
+inline constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
+inline constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
+inline constexpr Error kRingLied{Code::kPeerLied, 0, "the worker broke the ring's protocol"};
+
 /// How a call through one transport ended.
 struct Outcome {
   Answer answer;

@@ -36,28 +36,6 @@ grpc::Status grpc_status(const Error& error) {
   return {static_cast<grpc::StatusCode>(rpc::grpc_code(error.code)), std::string(error.message)};
 }
 
-shm::Handle from_message(const contract::BodyHandle& message) {
-  shm::Handle handle;
-  handle.ring = message.ring();
-  handle.generation = message.generation();
-  handle.slot = message.slot();
-  handle.sequence = message.sequence();
-  handle.first_block = message.first_block();
-  handle.block_count = message.block_count();
-  handle.length = message.length();
-  return handle;
-}
-
-void to_message(const shm::Handle& handle, contract::BodyHandle& message) {
-  message.set_ring(handle.ring);
-  message.set_generation(handle.generation);
-  message.set_slot(handle.slot);
-  message.set_sequence(handle.sequence);
-  message.set_first_block(handle.first_block);
-  message.set_block_count(handle.block_count);
-  message.set_length(handle.length);
-}
-
 /// A request as the runtime takes it, and the handle that it came by.
 struct Arrived {
   mcp::Request request;
@@ -71,7 +49,7 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
   // moved instead of copied.
   auto& mine = const_cast<contract::McpRequest&>(*message);  // NOLINT(cppcoreguidelines-pro-type-const-cast)
   Arrived arrived;
-  if (mine.has_body_handle()) arrived.handle = from_message(mine.body_handle());
+  if (mine.has_body_handle()) arrived.handle = rpc::to_handle<shm::Handle>(mine.body_handle());
   arrived.request = rpc::to_request(std::move(mine), default_method);
   arrived.request.deadline = steady_deadline(context);
   if (!arrived.handle) return arrived;
@@ -105,7 +83,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
     if (handle_ && !response.body.empty()) {
       auto lent = handles_->lend(*handle_, response.body);
       if (lent) {
-        to_message(*lent, *message_->mutable_body_handle());
+        rpc::fill_handle(*lent, *message_->mutable_body_handle());
         return Finish(grpc::Status::OK);
       }
       if (lent.error().code == Code::kInvalid) return Finish(grpc::Status::CANCELLED);

@@ -11,9 +11,7 @@ void Ledger::begin(Door door) {
 
 void Ledger::answer(const std::shared_ptr<Call>& call, mcp::Response response) {
   call->answer(std::move(response));
-  // seq_cst here and in when_idle(): either the last answer sees who waits, or the waiter sees that nothing is under
-  // way.
-  if (under_way_.fetch_sub(1) == 1 && awaited_.load()) tell_if_idle();
+  under_way_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 RuntimeStats Ledger::stats() const {
@@ -24,26 +22,6 @@ RuntimeStats Ledger::stats() const {
   }
   stats.under_way = under_way_.load(std::memory_order_relaxed);
   return stats;
-}
-
-void Ledger::when_idle(std::function<void()> idle) {
-  {
-    const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(idle));
-    awaited_.store(true);
-  }
-  if (under_way_.load() == 0) tell_if_idle();
-}
-
-void Ledger::tell_if_idle() {
-  std::vector<std::function<void()>> told;
-  {
-    const std::lock_guard lock(mutex_);
-    if (under_way_.load() != 0) return;
-    awaited_.store(false);
-    told.swap(waiting_);
-  }
-  for (const auto& idle : told) idle();
 }
 
 }  // namespace ringside::worker

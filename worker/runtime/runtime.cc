@@ -249,6 +249,5 @@ void Runtime::serve(const std::shared_ptr<Call>& call) {
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const { return state_->ledger->stats(); }
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }
-void Runtime::when_idle(std::function<void()> idle) { state_->ledger->when_idle(std::move(idle)); }
 
 }  // namespace ringside::worker

@@ -52,8 +52,6 @@ class Runtime {
   [[nodiscard]] const RuntimeOptions& options() const;
   [[nodiscard]] RuntimeStats stats() const;
   [[nodiscard]] std::vector<UpstreamStatus> upstreams() const;
-  /// Calls `idle` once no call is under way (at once if none is). For draining, after the doors take nothing new.
-  void when_idle(std::function<void()> idle);
 
  private:
   struct State;
