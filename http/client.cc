@@ -47,12 +47,14 @@ class Client::Loop {
 
   std::uint64_t start(ClientRequest request, std::shared_ptr<Exchange> exchange);
   void cancel(std::uint64_t id);
+  void resume(std::uint64_t id);
 
  private:
   struct Commands {
     std::vector<std::unique_ptr<Transfer>> starts;
     std::vector<std::uint64_t> cancels;
-    [[nodiscard]] bool empty() const { return starts.empty() && cancels.empty(); }
+    std::vector<std::uint64_t> resumes;
+    [[nodiscard]] bool empty() const { return starts.empty() && cancels.empty() && resumes.empty(); }
   };
 
   void start_thread();  // under mutex_
@@ -115,6 +117,15 @@ void Client::Loop::cancel(std::uint64_t id) {
   wake();
 }
 
+void Client::Loop::resume(std::uint64_t id) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!thread_.joinable()) return;
+    commands_.resumes.push_back(id);
+  }
+  wake();
+}
+
 void Client::Loop::start_thread() {
   init_curl_once();
   multi_.reset(curl_multi_init());
@@ -156,6 +167,9 @@ void Client::Loop::carry_out(Commands commands) {
   // Starts first: a cancel may follow its start in the same batch.
   for (auto& transfer : commands.starts) begin(std::move(transfer));
   for (const auto id : commands.cancels) finish(id, Error{Code::kCancelled, 0, "the caller gave up"});
+  for (const auto id : commands.resumes) {
+    if (const auto found = transfers_.find(id); found != transfers_.end()) found->second->resume();
+  }
 }
 
 void Client::Loop::begin(std::unique_ptr<Transfer> transfer) {
@@ -242,10 +256,11 @@ class Collector final : public Exchange {
     response_.body.reserve(std::min({stated, max_body_bytes_, kFirstBodyBytes}) + mcp::kBodyPadding);
   }
 
-  bool on_data(std::string_view bytes) override {
+  Flow on_data(std::string_view bytes) override {
     too_large_ = bytes.size() > max_body_bytes_ - response_.body.size();
-    if (!too_large_) response_.body.append(bytes);
-    return !too_large_;
+    if (too_large_) return Flow::kStop;
+    response_.body.append(bytes);
+    return Flow::kMore;
   }
 
   void on_done(const Status& status) override {
@@ -273,6 +288,8 @@ std::uint64_t Client::start(ClientRequest request, std::shared_ptr<Exchange> exc
 }
 
 void Client::cancel(std::uint64_t id) { loop_->cancel(id); }
+
+void Client::resume(std::uint64_t id) { loop_->resume(id); }
 
 std::uint64_t Client::fetch(ClientRequest request, std::size_t max_body_bytes,
                             std::function<void(Result<mcp::Response>)> done) {

@@ -33,14 +33,20 @@ struct ClientRequest {
   SteadyTime deadline = SteadyTime::max();  ///< of the whole exchange
 };
 
+/// What whoever takes a body says to each piece of it.
+enum class Flow {
+  kMore,  ///< go on
+  kWait,  ///< this piece was taken, the next must wait for Client::resume
+  kStop,  ///< end the exchange at once; on_done follows, with kCancelled
+};
+
 /// What becomes of a request. Called on the client's thread, in this order: on_head once, on_data any number of times,
 /// on_done exactly once (also without a head). They must not block.
 class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual void on_head(int status, const mcp::Headers& headers) = 0;
-  /// False ends the exchange at once (on_done follows, with kCancelled).
-  virtual bool on_data(std::string_view bytes) = 0;
+  virtual Flow on_data(std::string_view bytes) = 0;
   /// kUnavailable: not connected, or the connection broke before a head came. kUpstream: it broke in mid-answer, or
   /// what came is not HTTP. kInvalid: the request cannot be sent (URL, method, a header that HTTP forbids). kTimeout:
   /// the deadline passed. kCancelled: cancel(), on_data or ~Client; no reason to start it again.
@@ -59,6 +65,9 @@ class Client {
   std::uint64_t start(ClientRequest request, std::shared_ptr<Exchange> exchange);
   /// Ends an exchange soon, with kCancelled; nothing happens if it is over. Any thread.
   void cancel(std::uint64_t id);
+
+  /// Goes on with an exchange whose on_data said kWait; also when it says so only now. Any thread.
+  void resume(std::uint64_t id);
 
   /// A whole answer, for callers that want no pump; fails with kTooLarge over `max_body_bytes`. `done` on the client's
   /// thread.

@@ -236,6 +236,7 @@ void Connection::on_written(const boost::system::error_code& error, std::size_t 
     front_written_ -= queue_.front().size();
   }
   if (!queue_.empty()) return flush();
+  mailbox_->written();
   if (state_ == State::kHandling) deadline_ = Time::max();
   if (state_ == State::kAnswering) on_answered();
 }

@@ -20,12 +20,15 @@ class MailboxResponder final : public Responder {
   void begin(int status, mcp::Headers headers) override {
     push(AnswerPart::Kind::kBegin, {status, std::move(headers), {}});
   }
-  void write(std::string bytes) override { push(AnswerPart::Kind::kData, {200, {}, std::move(bytes)}); }
+  bool write(std::string bytes) override { return push(AnswerPart::Kind::kData, {200, {}, std::move(bytes)}); }
   void end() override { push(AnswerPart::Kind::kEnd, {}); }
   void on_gone(std::function<void()> callback) override { mailbox_->on_gone(request_, std::move(callback)); }
+  void on_room(std::function<void()> callback) override { mailbox_->on_room(request_, std::move(callback)); }
 
  private:
-  void push(AnswerPart::Kind kind, mcp::Response response) { mailbox_->push({kind, request_, std::move(response)}); }
+  bool push(AnswerPart::Kind kind, mcp::Response response) {
+    return mailbox_->push({kind, request_, std::move(response)});
+  }
 
   std::shared_ptr<Mailbox> mailbox_;
   std::uint64_t request_;
@@ -37,20 +40,44 @@ std::shared_ptr<Responder> Mailbox::responder(std::uint64_t request) {
   return std::make_shared<MailboxResponder>(shared_from_this(), request);
 }
 
-void Mailbox::push(AnswerPart part) {
+bool Mailbox::push(AnswerPart part) {
+  bool has_room = true;
   {
     const std::lock_guard lock(mutex_);
-    if (connection_ == nullptr || part.request <= completed_) return;
+    if (connection_ == nullptr || part.request <= completed_) return true;
+    if (part.kind == AnswerPart::Kind::kData) unwritten_ += part.response.body.size();
+    has_room = unwritten_ < kMuch;
+    owes_room_ = owes_room_ || !has_room;
     parts_.push_back(std::move(part));
     // While the mailbox is open the loop lives, and it is closed under this lock: posting under it is safe.
     if (!io_->get_executor().running_in_this_thread()) {
       if (!std::exchange(delivery_posted_, true)) {
         boost::asio::post(*io_, [self = shared_from_this()] { self->deliver(); });
       }
-      return;
+      return has_room;
     }
   }
   deliver();
+  return has_room;
+}
+
+void Mailbox::written() {
+  std::function<void()> room;
+  {
+    const std::lock_guard lock(mutex_);
+    unwritten_ = 0;
+    for (const auto& part : parts_) {
+      if (part.kind == AnswerPart::Kind::kData) unwritten_ += part.response.body.size();
+    }
+    if (unwritten_ >= kMuch || !std::exchange(owes_room_, false)) return;
+    room = room_;
+  }
+  if (room) room();
+}
+
+void Mailbox::on_room(std::uint64_t request, std::function<void()> callback) {
+  const std::lock_guard lock(mutex_);
+  if (request > completed_ && connection_ != nullptr) room_.swap(callback);
 }
 
 void Mailbox::deliver() {
@@ -87,18 +114,24 @@ void Mailbox::on_gone(std::uint64_t request, std::function<void()> callback) {
 
 void Mailbox::complete(std::uint64_t request) {
   std::function<void()> unused;
+  std::function<void()> unused_too;
   const std::lock_guard lock(mutex_);
   completed_ = request;
+  unwritten_ = 0;
+  owes_room_ = false;
   unused.swap(gone_);
+  unused_too.swap(room_);
 }
 
 void Mailbox::close() {
   std::function<void()> gone;
+  std::function<void()> unused;
   std::vector<AnswerPart> parts;
   {
     const std::lock_guard lock(mutex_);
     connection_ = nullptr;
     gone.swap(gone_);
+    unused.swap(room_);
     parts.swap(parts_);
   }
   if (gone) gone();

@@ -25,6 +25,9 @@ struct AnswerPart {
   mcp::Response response;     ///< kWhole: all of it; kBegin: status and headers; kData: the body
 };
 
+/// Of an answer, unwritten: whoever sends it had better wait.
+inline constexpr std::size_t kMuch = 256UL * 1024;
+
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
  public:
   Mailbox(boost::asio::io_context& io, Connection& connection) : io_(&io), connection_(&connection) {}
@@ -32,10 +35,14 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Mailbox& operator=(const Mailbox&) = delete;
 
   /// Brings `part` to the connection: before this returns on the loop's thread, soon from any other. Parts keep their
-  /// order.
-  void push(AnswerPart part);
+  /// order. False: much of the answer has not been written to the client yet.
+  bool push(AnswerPart part);
+  /// The connection has written all that it was given. Loop's thread.
+  void written();
   /// See Responder::on_gone.
   void on_gone(std::uint64_t request, std::function<void()> callback);
+  /// See Responder::on_room.
+  void on_room(std::uint64_t request, std::function<void()> callback);
 
   /// The answer to `request` is complete: nobody can be gone before it any more. Loop's thread.
   void complete(std::uint64_t request);
@@ -55,6 +62,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   bool delivery_posted_ = false;
   std::uint64_t completed_ = 0;  // the last request whose answer is complete; they are numbered from 1
   std::function<void()> gone_;
+  std::size_t unwritten_ = 0;  // bytes of kData that the connection has not said to be written
+  bool owes_room_ = false;     // a push said that there is none
+  std::function<void()> room_;
 };
 
 }  // namespace ringside::http

@@ -31,9 +31,13 @@ class Responder {
   virtual ~Responder() = default;
   virtual void respond(mcp::Response response) = 0;
   virtual void begin(int status, mcp::Headers headers) = 0;  ///< chunked body follows
-  /// A client that leaves more than max_body_bytes of them unread is closed.
-  virtual void write(std::string bytes) = 0;
+  /// A client that leaves more than max_body_bytes of them unread is closed. False: it leaves much unread; on_room
+  /// tells when it has read all.
+  virtual bool write(std::string bytes) = 0;
   virtual void end() = 0;
+  /// Called on the server's thread, each time that there is room again after a write() that said no. Replaces the one
+  /// before. It must not keep the Responder alive.
+  virtual void on_room(std::function<void()> callback) = 0;
   /// Called at most once, when the client goes away (or closes its sending half, or the server ends) before the answer
   /// is complete; at once if it has gone already. On the server's thread or this one. It must not keep the Responder
   /// alive.

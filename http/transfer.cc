@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -213,8 +214,19 @@ void Transfer::end_block() {
 
 std::size_t Transfer::take_data(std::string_view bytes) {
   if (!has_head_) return give_up({Code::kUpstream, 0, "the answer has no head"});
-  if (exchange_->on_data(bytes)) return bytes.size();
-  return give_up({Code::kCancelled, 0, "the caller gave up"});
+  if (waits_) {
+    paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;  // curl keeps these bytes, and reads no more of them from the socket
+  }
+  const Flow flow = exchange_->on_data(bytes);
+  if (flow == Flow::kStop) return give_up({Code::kCancelled, 0, "the caller gave up"});
+  waits_ = flow == Flow::kWait;
+  return bytes.size();
+}
+
+void Transfer::resume() {
+  waits_ = false;
+  if (std::exchange(paused_, false)) curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
 }
 
 Status Transfer::outcome(CURLcode code) const {

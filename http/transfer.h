@@ -35,6 +35,8 @@ class Transfer {
   [[nodiscard]] CURL* easy() const { return easy_.get(); }
   [[nodiscard]] SteadyTime deadline() const { return request_.deadline; }
   [[nodiscard]] Exchange& exchange() const { return *exchange_; }
+  /// The exchange takes data again.
+  void resume();
   /// How the exchange ended, given how curl says that it did.
   [[nodiscard]] Status outcome(CURLcode code) const;
 
@@ -74,6 +76,8 @@ class Transfer {
   int status_ = 0;
   mcp::Headers headers_;
   bool has_head_ = false;
+  bool waits_ = false;   // on_data said so
+  bool paused_ = false;  // and curl has been told
   Status gave_up_;
 };
 

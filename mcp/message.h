@@ -48,7 +48,8 @@ struct Request {
   std::string auth_encoded;           ///< base64url JSON without padding; empty: none
   std::uint64_t auth_expires_ms = 0;  ///< milliseconds since 1970; 0: not stated
   bool affinity_forwarded = false;
-  bool retry = false;  ///< sent again: the worker that had it died, and may have run it
+  bool stream = false;  ///< the caller takes the answer piece by piece
+  bool retry = false;   ///< sent again: the worker that had it died, and may have run it
   SteadyTime deadline = SteadyTime::max();
 };
 

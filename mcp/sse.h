@@ -42,6 +42,9 @@ class SseParser {
   bool is_done_ = false;
 };
 
+/// The media type of what format_sse makes.
+inline constexpr std::string_view kEventStream = "text/event-stream";
+
 /// `data: …` lines (one per line of `data`), an optional id and event name, and the closing empty line. An id or a name
 /// that holds a line's end or a zero byte could forge a field, so it is left out.
 [[nodiscard]] std::string format_sse(std::string_view data, std::string_view event = {}, std::string_view id = {});

@@ -44,6 +44,7 @@ mcp::Request to_request(contract::McpRequest&& message, std::string_view default
   }
   request.affinity_forwarded = message.affinity_forwarded();
   request.retry = message.retry();
+  request.stream = message.stream();
   return request;
 }
 
@@ -60,6 +61,7 @@ void fill_head(const mcp::Request& request, contract::McpRequest& message) {
   }
   message.set_affinity_forwarded(request.affinity_forwarded);
   message.set_retry(request.retry);
+  message.set_stream(request.stream);
 }
 
 mcp::Response to_response(contract::McpResponse&& message) {
@@ -71,6 +73,18 @@ mcp::Response to_response(contract::McpResponse&& message) {
 }
 
 void fill_head(const mcp::Response& response, contract::McpResponse& message) {
+  message.set_status(response.status);
+  fill_headers(response.headers, *message.mutable_headers());
+}
+
+mcp::Response take_head(contract::McpChunk& message) {
+  mcp::Response head;
+  head.status = message.status();
+  head.headers = take_headers(*message.mutable_headers());
+  return head;
+}
+
+void fill_head(const mcp::Response& response, contract::McpChunk& message) {
   message.set_status(response.status);
   fill_headers(response.headers, *message.mutable_headers());
 }

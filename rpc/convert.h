@@ -15,6 +15,9 @@ namespace contract = ::contextforge::mcp::runtime::v1;
 void fill_head(const mcp::Request& request, contract::McpRequest& message);
 [[nodiscard]] mcp::Response to_response(contract::McpResponse&& message);
 void fill_head(const mcp::Response& response, contract::McpResponse& message);
+/// Status and headers of a stream, which its first chunk carries.
+[[nodiscard]] mcp::Response take_head(contract::McpChunk& message);
+void fill_head(const mcp::Response& response, contract::McpChunk& message);
 
 /// A body's handle, as the ring's ends have it (shm::Handle, which this room does not know) and as it travels.
 template <typename Handle>

@@ -86,6 +86,9 @@ enum CompletionFlags : std::uint32_t {
   kCompletionInline = 1U << 2U,  // the answer found no room here: RingService.Fetch on the attachment's channel has it
 };
 
+/// Of the FINAL completion behind parts: the worker dropped the rest, since the client read too slowly.
+inline constexpr std::int32_t kCutStatus = 499;
+
 /// What the worker says of one call.
 struct Completion {
   std::uint64_t sequence;  // of the slot's call

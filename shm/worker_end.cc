@@ -84,7 +84,7 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::take_slot(std::uint32_t slot)
     if (use.cancelled || (call.flags & kSlotCancel) == 0) return state.refuse("published_twice");
     use.cancelled = true;
     if (!under_way) return std::optional<Taken>();
-    if (sends_parts()) state.give_up_leaving(slot);
+    state.give_up_leaving(slot);
     taken->cancel = true;
     return taken;
   }

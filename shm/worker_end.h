@@ -5,6 +5,7 @@
 // and used.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -74,7 +75,25 @@ class WorkerEnd {
   /// max_parts_bytes wait already; nothing was done, and `body` is untouched.
   [[nodiscard]] bool complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
                                        std::string& body);
-  /// True while an answer in parts waits for room.
+
+  // An answer whose length nobody knows yet: a header, then pieces as they come. Only where parts were agreed. The
+  // client reads it as an answer in parts, and gives room back as it reads; what it has not read is kept here.
+
+  /// Sends the header.
+  void begin_stream(std::uint32_t slot, std::uint64_t sequence, int status, std::string header);
+  /// Called for each stream whose writer was told kSlow, once that has changed; on any thread that sends parts, without
+  /// locks of this room's. Set before the first take().
+  void on_room(std::function<void(std::uint32_t slot, std::uint64_t sequence)> callback);
+  enum class Room {
+    kMore,
+    kSlow,  ///< kept, but much of it waits: on_room's callback is called when it does not any more
+    kCut,   ///< dropped, and all after it: the client has left more unread than a body may have
+  };
+  Room write_stream(std::uint32_t slot, std::uint64_t sequence, std::string_view piece);
+  /// Sends the FINAL completion behind the last piece; with status kCutStatus if something was dropped.
+  void end_stream(std::uint32_t slot, std::uint64_t sequence);
+
+  /// True while an answer in parts, or a piece of a stream, waits for room.
   [[nodiscard]] bool sends_parts() const;
   /// Sends what there is room for by now. take() does so too when it finds nothing, and park().
   void send_parts();

@@ -184,8 +184,9 @@ void WorkerEnd::send_parts() {
   if (state.sending) return;
   state.sending = true;
   std::uint32_t parked = 0;
-  if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
   while (std::exchange(state.send_again, false) && !state.refused()) {
+    // Before the releases are looked at, each time: what another thread has added meanwhile may be what waits.
+    if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
     while (true) {
       const auto part = state.next_part();
       if (!part.ok() || !part->has_value()) break;
@@ -202,73 +203,107 @@ void WorkerEnd::send_parts() {
   }
   if (state.leaving.empty()) state.ours->starved.value.store(0, std::memory_order_relaxed);
   state.sending = false;
+  const auto roomy = std::exchange(state.roomy, {});
   lock.unlock();
   if (parked != 0) state.wake_client(parked);
+  for (const auto& [slot, sequence] : roomy) state.on_room(slot, sequence);
 }
 
 Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
   RS_TRY_STATUS(take_releases());
-  if (leaving.empty()) return std::optional<Part>();
-  Leaving& answer = leaving.front();
-  const std::size_t header_bytes = answer.begun ? 0 : answer.header.size();
-  const std::size_t left = answer.cancelled ? 0 : answer.body.size() - answer.sent;
-  const std::size_t most = std::min<std::size_t>(left, std::size_t{kPartBlocks} * kBlockBytes);
   // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
   completion_head_seen = theirs->completion_head.value.load(std::memory_order_acquire);
-  if (most < left && completion_tail - completion_head_seen >= kPartCredits) return std::optional<Part>();
+  const bool has_credit = completion_tail - completion_head_seen < kPartCredits;
+  for (auto at = leaving.begin(); at != leaving.end();) {
+    const auto answer = at++;
+    if (!answer->due()) {
+      rest(answer);
+      continue;
+    }
+    if (answer->sent == answer->body.size() && !answer->more.empty()) {
+      answer->body = std::exchange(answer->more, {});
+      answer->sent = 0;
+    }
+    auto part = fit_part(answer, answer->stream && answer->begun ? stream_share(answer->slot) : kMaxBlocks);
+    if (part && !part->last && !has_credit) {
+      if (part->count > 0) free_run(part->first);
+      continue;
+    }
+    if (part) return part;
+    if (!answer->stream) break;  // the pool is full; a stream may have used up its share alone
+  }
+  return std::optional<Part>();
+}
+
+std::optional<WorkerEnd::State::Part> WorkerEnd::State::fit_part(std::list<Leaving>::iterator at,
+                                                                 std::uint32_t most_blocks) {
+  const Leaving& answer = *at;
+  const std::size_t header_bytes = answer.begun ? 0 : answer.header.size();
+  // A stream's header goes alone, whatever the share: a listener must learn that it is heard.
+  const std::size_t unsent = answer.cancelled ? 0 : answer.body.size() - answer.sent;
+  const std::size_t left = answer.stream && !answer.begun ? 0 : unsent;
+  const std::size_t most = std::min<std::size_t>(left, std::size_t{kPartBlocks} * kBlockBytes);
   const auto needed = blocks_needed(header_bytes, most);
   RS_CHECK(needed.has_value(), "a header and a part of a body fit a pool");
-  const std::uint32_t whole = *needed;
-  if (whole == 0) return std::optional<Part>(Part{.answer = &answer, .last = true});
-  for (std::uint32_t count = whole; count == whole || count >= kLeastPartBlocks; count /= 2) {
+  const auto is_last = [&](std::size_t bytes) { return !answer.open && bytes == answer.unsent(); };
+  if (*needed == 0) return Part{.answer = at, .last = is_last(0)};
+  const std::uint32_t whole = std::min(*needed, most_blocks);
+  for (std::uint32_t count = whole; count > 0 && (count == whole || count >= kLeastPartBlocks); count /= 2) {
     const std::size_t offset = body_offset(static_cast<std::uint32_t>(header_bytes));
     const std::size_t bytes = std::size_t{count} * kBlockBytes;
     if (bytes <= offset && left > 0) break;
     const auto first = take_run(count, kNoSlot);
     if (!first) continue;
-    Part part{.answer = &answer, .first = *first, .count = count};
-    part.bytes = left == 0 ? 0 : std::min(left, bytes - offset);
-    part.last = part.bytes == left;
-    return std::optional<Part>(part);
+    Part part{.answer = at, .first = *first, .count = count};
+    part.bytes = left == 0 ? 0 : std::min(most, bytes - offset);
+    part.last = is_last(part.bytes);
+    return part;
   }
-  return std::optional<Part>();
+  return std::nullopt;
 }
 
 Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
   Leaving& answer = *part.answer;
-  const bool last = part.last || answer.cancelled;
+  const bool last = part.last || (answer.cancelled && !answer.open);
   Completion entry{};
   entry.sequence = answer.sequence;
   entry.slot = answer.slot;
   entry.flags = last ? kCompletionFinal : kCompletionMore;
-  entry.status = answer.status;
+  entry.status = last && answer.cut ? kCutStatus : answer.status;
   entry.header_bytes = answer.begun ? 0 : static_cast<std::uint32_t>(answer.header.size());
   answer.begun = true;
   entry.body_bytes = part.bytes;
   entry.first_block = part.first;
   entry.block_count = *blocks_needed(entry.header_bytes, part.bytes);
   if (part.count > 0) {
-    runs[part.first].use = RunUse::kLent;
+    Run& run = runs[part.first];
+    run.use = RunUse::kLent;
     // The client gives back exactly what its bytes need.
     if (part.count > entry.block_count) blocks.give(part.first + entry.block_count, part.count - entry.block_count);
-    runs[part.first].count = entry.block_count;
+    run.count = entry.block_count;
+    if (answer.stream) {
+      run.stream_slot = answer.slot;
+      slots[answer.slot].stream_blocks += run.count;
+      stream_blocks += run.count;
+    }
   }
   answer.sent += part.bytes;
-  if (last) {
-    slots[answer.slot].under_way.store(false, std::memory_order_release);
-    leaving_bytes.fetch_sub(answer.body.size() + 1, std::memory_order_relaxed);
-  }
+  if (last) slots[answer.slot].under_way.store(false, std::memory_order_release);
   const auto published = publish(entry);
-  if (last) {
-    leaving.pop_front();
+  if (answer.stream) {
+    settle_stream(part.answer, part.bytes, last);
+  } else if (last) {
+    leaving_bytes.fetch_sub(answer.body.size() + 1, std::memory_order_relaxed);
+    leaving.erase(part.answer);
   } else {
-    leaving.splice(leaving.end(), leaving, leaving.begin());  // the next one's turn
+    leaving.splice(leaving.end(), leaving, part.answer);  // the next one's turn
   }
   return published;
 }
 
 void WorkerEnd::State::give_up_leaving(std::uint32_t slot) {
   const std::lock_guard lock(mutex);
+  if (slots[slot].streams) slots[slot].stream->cancelled = true;
   for (Leaving& answer : leaving) answer.cancelled = answer.cancelled || answer.slot == slot;
 }
 

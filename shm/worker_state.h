@@ -40,6 +40,16 @@ struct Leaving {
   std::size_t sent = 0;
   bool begun = false;      // the first part has gone, and the header with it
   bool cancelled = false;  // its caller has given up: only the end is sent
+  bool stream = false;     // more of the body may come …
+  bool open = false;       // … until it is ended
+  bool cut = false;        // something was dropped: the client does not read
+  bool owes_room = false;  // the writer was told that much waits
+  bool resting = false;    // in State::resting
+  std::string more;        // of a stream, behind the body: that one is not touched while it is copied out
+
+  [[nodiscard]] std::size_t unsent() const { return cancelled ? 0 : body.size() - sent + more.size(); }
+  /// Whether there is something to send, be it the end.
+  [[nodiscard]] bool due() const { return !open || !begun || unsent() > 0; }
 };
 
 /// Writes a header and a body into a run of ours.
@@ -68,7 +78,8 @@ struct WorkerEnd::State {
   };
   struct Run {
     std::uint32_t count = 0;
-    std::uint32_t slot = kNoSlot;  // of the gRPC call that it answers
+    std::uint32_t slot = kNoSlot;         // of the gRPC call that it answers
+    std::uint32_t stream_slot = kNoSlot;  // of the stream that it holds a piece of
     RunUse use = RunUse::kNone;
   };
   struct SlotUse {
@@ -80,6 +91,9 @@ struct WorkerEnd::State {
     std::unique_ptr<Arriving> arriving;  // the serving thread's
     std::uint64_t parts_in = 0;          // the size of a body that comes, or came, in parts; until it is answered
     bool part_asked = false;             // SEND was published, the part has not come. With `mutex`.
+    bool streams = false;                // its answer is a stream that has begun. With `mutex`, as the next.
+    std::list<Leaving>::iterator stream{};
+    std::uint32_t stream_blocks = 0;  // lent to the client with pieces of a stream in this slot
   };
 
   State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
@@ -118,7 +132,7 @@ struct WorkerEnd::State {
   void free_parts_in(std::uint32_t slot);
 
   struct Part {
-    Leaving* answer = nullptr;
+    std::list<Leaving>::iterator answer;
     std::uint32_t first = 0;
     std::uint32_t count = 0;
     std::size_t bytes = 0;
@@ -128,6 +142,19 @@ struct WorkerEnd::State {
   // With `mutex` held.
   /// Asks for second parts while there is budget for their calls. As publish().
   Result<std::uint32_t> admit_waiting();
+  /// The stream in the slot; null when it is over.
+  [[nodiscard]] Leaving* stream_of(std::uint32_t slot, std::uint64_t sequence);
+  /// It has something to send (again).
+  void rouse(std::uint32_t slot);
+  /// How many blocks the next piece of a stream may take: the streams of a ring share half of its pool, so that those
+  /// who are not read hold up neither one another nor the calls.
+  [[nodiscard]] std::uint32_t stream_share(std::uint32_t slot) const;
+  /// The run that the next part of `answer` goes into; nothing when there is no room.
+  [[nodiscard]] std::optional<Part> fit_part(std::list<Leaving>::iterator at, std::uint32_t most_blocks);
+  /// After a piece of a stream was published.
+  void settle_stream(std::list<Leaving>::iterator at, std::size_t bytes, bool last);
+  /// A stream has nothing to send just now.
+  void rest(std::list<Leaving>::iterator at);
   /// The next part that there is room for, its run taken; nothing when there is none.
   Result<std::optional<Part>> next_part();
   Result<std::uint32_t> publish_part(const Part& part);
@@ -142,6 +169,7 @@ struct WorkerEnd::State {
   Segment response;
   UniqueFd doorbell;
   WorkerEndOptions options;
+  std::function<void(std::uint32_t slot, std::uint64_t sequence)> on_room;
   const RequestSegment* theirs;
   ResponseSegment* ours;
   const std::byte* their_pool;
@@ -163,7 +191,11 @@ struct WorkerEnd::State {
   std::array<SlotUse, kSlots> slots{};
   std::deque<std::pair<std::uint32_t, std::uint64_t>> waiting_parts;  // slots and sequences whose second part is due
   std::size_t parts_in = 0;                                           // admitted
-  std::list<Leaving> leaving;                                         // the first is served next
+  std::list<Leaving> leaving;                                         // what is due; the first is served next
+  std::list<Leaving> resting;                                         // streams with nothing to send just now
+  std::uint32_t streams = 0;                                          // begun and not over
+  std::uint32_t stream_blocks = 0;                                    // of the pool, lent with pieces of streams
+  std::vector<std::pair<std::uint32_t, std::uint64_t>> roomy;         // streams whose writers are to be told of room
   std::atomic<std::size_t> leaving_bytes{0};
   bool sending = false;     // a thread is inside send_parts
   bool send_again = false;  // and shall look once more

@@ -77,7 +77,13 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   return {};
 }
 
+void Service::drain(Duration within) {
+  runtime_->end_streams();
+  doors_->drain(within);
+}
+
 void Service::report() {
+  runtime_->look_after_streams();
   link::v1::ToSupervisor message;
   auto& report = *message.mutable_report();
   const RuntimeStats stats = runtime_->stats();

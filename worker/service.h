@@ -14,7 +14,7 @@
 
 namespace ringside::worker {
 
-/// Owns it all. For the thread of the link, but for doors().drain() (door_set.h).
+/// Owns it all. For the thread of the link, but for doors().drain() (drain() is any thread's).
 class Service {
  public:
   /// Takes Configure's two descriptors and opens the doors. Starts the log at the level that is configured. `port`
@@ -24,6 +24,8 @@ class Service {
   /// Tells the supervisor how this worker is doing.
   void report();
   [[nodiscard]] DoorSet& doors() { return *doors_; }
+  /// Finishes what is under way within the time given. Blocks; any thread.
+  void drain(Duration within);
 
  private:
   Service(EpochReader epoch, LinkPort& port) : epoch_(std::move(epoch)), port_(port) {}

@@ -82,7 +82,7 @@ class Loop {
   void drain(Duration within) {
     if (drainer_.joinable()) return;
     drainer_ = std::thread([this, within] {
-      service_.doors().drain(within);
+      service_.drain(within);
       drained_ = true;
       port_.wake();
     });

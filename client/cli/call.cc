@@ -8,11 +8,13 @@
 #include "client/cli/complaint.h"
 #include "client/cli/message.h"
 #include "mcp/envelope.h"
+#include "mcp/sse.h"
 
 namespace ringside::cli {
 namespace {
 
 constexpr Duration kLeastForClosing = std::chrono::seconds(1);
+constexpr std::size_t kMaxEventBytes = 1ULL << 30U;  // the runtime has a limit of its own
 
 /// What `ringside call` says through one client: the call itself, and the session around it.
 class Conversation {
@@ -21,11 +23,33 @@ class Conversation {
       : command_(command), client_(client), deadline_(deadline), session_id_(command.session_id) {}
 
   Answer send(std::string body, CallTrace* trace = nullptr) {
-    Request request = head("POST");
-    request.headers.set("content-type", "application/json");
+    return exchange(post(std::move(body)), deadline_, trace);
+  }
+
+  /// The same, piece by piece: each goes to `out` as it comes. The body of what this returns is the last message's.
+  Answer stream(std::string body, std::ostream& out, CallTrace* trace) {
+    StreamOptions options;
+    options.timeout = deadline_ - std::chrono::steady_clock::now();
+    options.trace = trace;
+    Request request = post(std::move(body));
     request.headers.set("accept", "application/json, text/event-stream");
-    request.body = std::move(body);
-    return exchange(std::move(request), deadline_, trace);
+    auto opened = client_.stream(std::move(request), options);
+    if (!opened.ok()) return opened.error();
+    const auto stream = std::move(opened).value();
+    Response answer = stream->head();
+    const bool has_events = answer.headers.get("content-type") == mcp::kEventStream;
+    mcp::SseParser events(kMaxEventBytes);
+    while (true) {
+      auto piece = stream->read();
+      if (!piece.ok()) return piece.error();
+      if (!*piece) return answer;
+      out << **piece << std::flush;
+      if (!has_events) {
+        answer.body += **piece;
+        continue;
+      }
+      RS_TRY_STATUS(events.feed(**piece, [&answer](mcp::SseEvent&& event) { answer.body = std::move(event.data); }));
+    }
   }
 
   /// From now on everything is said in the session that `opened` brought.
@@ -55,6 +79,14 @@ class Conversation {
     request.server_id = command_.server_id;
     request.session_id = session_id_;
     if (!protocol_version_.empty()) request.headers.set("mcp-protocol-version", protocol_version_);
+    return request;
+  }
+
+  [[nodiscard]] Request post(std::string body) const {
+    Request request = head("POST");
+    request.headers.set("content-type", "application/json");
+    request.headers.set("accept", "application/json");
+    request.body = std::move(body);
     return request;
   }
 
@@ -122,10 +154,11 @@ ExitCode call_in(Conversation& conversation, const CallCommand& command, std::st
     if (const ExitCode failed = open_session(command, conversation, out, err); failed != kFine) return failed;
   }
   CallTrace trace;
-  auto answer = conversation.send(std::move(message), &trace);
+  auto answer = command.stream ? conversation.stream(std::move(message), out, &trace)
+                               : conversation.send(std::move(message), &trace);
   if (!answer.ok()) return got_no_answer(command, answer.error(), err);
   if (opens_itself && command.session_id.empty()) conversation.enter(*answer);
-  print(command, *answer, out, err);
+  if (!command.stream) print(command, *answer, out, err);
   if (command.trace) print(trace, conversation.session_id(), err);
   return is_error(*answer) ? kAnsweredWithError : kFine;
 }

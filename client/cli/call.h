@@ -18,8 +18,9 @@ struct CallCommand {
   double timeout_s = 70;   ///< of the whole command
   std::string session_id;  ///< an open session to call in, which stays open; empty: one is opened and closed
   std::string server_id;
-  bool trace = false;  ///< say on `err` how the call went
-  bool raw = false;    ///< print the body and nothing after it
+  bool trace = false;   ///< say on `err` how the call went
+  bool raw = false;     ///< print the body and nothing after it
+  bool stream = false;  ///< print what comes as it comes
 };
 
 /// Prints the answer's body, as it came, on `out` and what a person should know on `err`. The call's id is always 1, so

@@ -39,6 +39,7 @@ void set_up_call(CLI::App& app, CallCommand& command) {
   app.add_option("--session", command.session_id, "Call in this session, and leave it open");
   app.add_option("--server-id", command.server_id, "Virtual server to call");
   app.add_flag("--trace", command.trace, "Say on stderr how the call went");
+  app.add_flag("--stream", command.stream, "Print what comes before the answer too, as it comes (server-sent events)");
   app.add_flag("--raw", command.raw, "Print the answer without a newline after it");
 }
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -77,6 +78,26 @@ class PendingCall {
   virtual void cancel() = 0;
 };
 
+/// A streamed answer, read piece by piece on one thread at a time. What is not read holds its sender up, once some 256
+/// KiB wait here. Dropping it gives up what has not come.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  /// Status and headers. What was asked for as a stream may be answered whole: content-type says so.
+  [[nodiscard]] virtual const Response& head() const = 0;
+  /// Waits for the next bytes. Nothing: that was all. kTimeout: none came by `until`, and the stream goes on; or its
+  /// own timeout has passed. kCancelled. kFull: it was read so slowly that the worker cut it off. kUnavailable: it
+  /// broke off with its worker; what came is good, and nobody knows what else was done.
+  virtual Result<std::optional<std::string>> read(SteadyTime until = SteadyTime::max()) = 0;
+  /// read() ends with kCancelled soon. Any thread.
+  virtual void cancel() = 0;
+};
+
+struct StreamOptions {
+  Duration timeout = Duration::max();  ///< of all of it
+  CallTrace* trace = nullptr;          ///< filled before the stream ends
+};
+
 class Client {
  public:
   /// Connects to the first door open (or the one named). kUnavailable: nobody answers; is ringsided running?
@@ -89,6 +110,10 @@ class Client {
   /// The same without waiting: `done` runs exactly once, on a thread of the library; it must not block.
   virtual std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
                                                   std::function<void(Answer)> done) = 0;
+  /// Sends a request whose answer comes piece by piece, as the contract's InvokeStream does: a GET for the events of a
+  /// session, or a POST whose messages come before its answer. Waits for the head. Until that is there, a worker's
+  /// death costs no error, as with call().
+  virtual Result<std::shared_ptr<Stream>> stream(Request request, const StreamOptions& options = {}) = 0;
   /// The door in use.
   [[nodiscard]] virtual DoorChoice door() const = 0;
 };

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "client/cpp/repeat.h"
+#include "client/cpp/stream_buffer.h"
 #include "rpc/errors.h"
 
 namespace ringside {
@@ -343,6 +344,29 @@ void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome)
     if (errands_.post(errand)) return;
   }
   call->finish(std::move(outcome.answer));
+}
+
+Result<std::shared_ptr<Stream>> DoorClient::stream(Request request, const StreamOptions& options) {
+  if (auto refusal = refuse(request)) return whole_stream(std::move(*refusal));
+  request.stream = true;
+  request.deadline = std::min(request.deadline, deadline_after(options.timeout));
+  const SteadyTime deadline = request.deadline;
+  for (int tries = 1;; ++tries) {
+    auto lease = acquire(std::min(deadline, deadline_after(2 * options_.connect_timeout)));
+    if (!lease.ok()) return whole_stream(without_worker(request, lease.error()));
+    const auto buffer = std::make_shared<StreamBuffer>();
+    Transport& transport = lease->transport();
+    buffer->keep(std::make_shared<Lease>(std::move(lease).value()));
+    auto pending = transport.stream(std::move(request), options.trace, buffer);
+    auto stream = read_stream(buffer, std::move(pending));
+    const auto begun = buffer->wait_for_head(deadline);
+    if (!begun.ok()) return begun.error();
+    if (*begun) return stream;
+    Outcome outcome = buffer->take_outcome();
+    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
+    if (!again) return whole_stream(final_answer(outcome));
+    request = std::move(*again);
+  }
 }
 
 DoorChoice DoorClient::door() const {

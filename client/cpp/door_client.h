@@ -29,6 +29,7 @@ class DoorClient final : public Client {
   Answer call(Request request, const CallOptions& options) override;
   std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
                                           std::function<void(Answer)> done) override;
+  Result<std::shared_ptr<Stream>> stream(Request request, const StreamOptions& options) override;
   [[nodiscard]] DoorChoice door() const override;
 
  private:

@@ -13,6 +13,8 @@
 
 #include "base/unix_socket.h"
 #include "client/cpp/grpc_calls.h"
+#include "client/cpp/grpc_stream.h"
+#include "client/cpp/stream_buffer.h"
 #include "client/cpp/transport.h"
 #include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
 #include "rpc/channel.h"
@@ -47,8 +49,10 @@ struct InvokeCall final : GrpcCall {
   McpResponse response;
   CallTrace* trace = nullptr;
   Transport::Done done;
+  const SteadyTime deadline;
 
-  InvokeCall(Request&& from, CallTrace* call_trace) : GrpcCall(from.deadline), trace(call_trace) {
+  InvokeCall(Request&& from, CallTrace* call_trace)
+      : GrpcCall(from.deadline), trace(call_trace), deadline(from.deadline) {
     rpc::fill_head(from, request);
     request.set_body(std::move(from.body));
   }
@@ -117,6 +121,23 @@ class GrpcTransport final : public Transport {
     Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
+  }
+
+  std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace,
+                                      std::shared_ptr<StreamBuffer> buffer) override {
+    Lane* lane = next_lane();
+    if (lane == nullptr) {
+      buffer->finish(not_connected(std::move(request)));
+      return nullptr;
+    }
+    const auto call = std::make_shared<InvokeCall>(std::move(request), trace);
+    const SteadyTime deadline = call->deadline;
+    McpRequest message = call->request;
+    return start_grpc_stream(
+        *lane->stub, std::move(message), deadline, buffer, calls_, [call, buffer](const grpc::Status& status) {
+          const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+          buffer->finish(cut && buffer->begun() ? Outcome{kReadTooSlowly} : call->outcome_of(status));
+        });
   }
 
   [[nodiscard]] bool usable() const override {

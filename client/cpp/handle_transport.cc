@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "client/cpp/ring_messages.h"
+#include "client/cpp/stream_buffer.h"
 #include "rpc/convert.h"
 
 namespace ringside {
@@ -101,6 +102,29 @@ std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTr
       [this, trace, claim, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
         done(outcome_of(std::move(response), std::move(*claim), std::move(*kept), trace));
       });
+}
+
+/// The request's body goes by handle, the pieces of the answer inside their messages: a handle is answered once.
+std::shared_ptr<PendingCall> HandleTransport::stream(Request request, CallTrace* trace,
+                                                     std::shared_ptr<StreamBuffer> buffer) {
+  start(trace);
+  if (!usable()) {
+    buffer->finish({kRingGone, std::move(request)});
+    return nullptr;
+  }
+  RingChannel::McpRequest message = std::move(head_of(request));
+  auto claim = std::make_shared<std::optional<Claim>>(fill(request, message, trace));
+  if (!*claim) request.body = message.body();
+  const SteadyTime deadline = request.deadline;
+  const auto kept = std::make_shared<Request>(std::move(request));
+  return channel_.stream(std::move(message), deadline, buffer, [this, claim, kept, buffer](const Status& status) {
+    claim->reset();
+    if (!status.ok() && status.error().code == Code::kNotFound) {
+      gone_.store(true, std::memory_order_relaxed);
+      return buffer->finish({kRingGone, std::move(*kept)});
+    }
+    buffer->finish(streamed_inline(*buffer, status, std::move(*kept)));
+  });
 }
 
 }  // namespace ringside

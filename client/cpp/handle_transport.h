@@ -20,6 +20,7 @@ class HandleTransport final : public Transport {
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
   Outcome call(Request request, CallTrace* trace) override;
+  std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer) override;
   [[nodiscard]] bool usable() const override;
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kHandle; }
 

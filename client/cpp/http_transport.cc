@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/unix_socket.h"
+#include "client/cpp/stream_buffer.h"
 #include "client/cpp/transport.h"
 #include "http/client.h"
 #include "mcp/session.h"
@@ -22,6 +23,7 @@ namespace {
 constexpr int kAttempts = 8;
 
 constexpr long kMostConnections = 16;
+constexpr long kMostStreams = 1024;  // each keeps a connection; calls have others
 
 /// What frames a message or belongs to one connection, and what only a Request's own fields may state: a gateway that
 /// passes the headers of its clients on must not pass an identity on with them.
@@ -82,7 +84,7 @@ std::string url_of(const Request& request) {
 mcp::Headers headers_of(const Request& request) {
   mcp::Headers headers;
   headers.set("content-type", "application/json");
-  headers.set("accept", "application/json, text/event-stream");
+  headers.set("accept", request.stream ? "application/json, text/event-stream" : "application/json");
   for (const auto& [name, value] : request.headers) {
     if (!is_reserved(name)) headers.set(name, value);
   }
@@ -94,8 +96,12 @@ mcp::Headers headers_of(const Request& request) {
   return headers;
 }
 
-/// The answer to what HTTP cannot say, as the runtime gives it at the other doors.
+/// The answer to what HTTP cannot say, as the runtime gives it at the other doors: a GET is a stream over HTTP, and no
+/// answer to a call.
 std::optional<Response> refuse(const Request& request, const mcp::Headers& headers) {
+  if (request.method == "GET" && !request.stream) {
+    return rpc::not_allowed(mcp::find_session_id(request).empty() ? "POST" : "POST, DELETE");
+  }
   if (!request.path.empty() && !is_sayable(request.path)) return rpc::detail_error(404, "Not Found");
   if (!request.method.empty() && !mcp::is_valid_header(request.method, "")) {
     return rpc::not_allowed(mcp::find_session_id(request).empty() ? "POST" : "POST, DELETE");
@@ -142,19 +148,51 @@ class HttpCall final : public PendingCall {
   std::uint64_t id_;
 };
 
+/// The answer without what belongs to its connection, so that every door gives the same.
+mcp::Headers tidy(const mcp::Headers& headers) {
+  mcp::Headers kept;
+  for (const auto& [name, value] : headers) {
+    if (!is_reserved(name)) kept.set(name, value);
+  }
+  return kept;
+}
+
+/// A streamed answer on its way into its buffer.
+class StreamExchange final : public http::Exchange {
+ public:
+  StreamExchange(std::shared_ptr<StreamBuffer> buffer, std::function<void(const Status&, std::size_t)> ended)
+      : buffer_(std::move(buffer)), ended_(std::move(ended)) {}
+
+  void on_head(int status, const mcp::Headers& headers) override { buffer_->begin({status, tidy(headers), {}}); }
+  http::Flow on_data(std::string_view bytes) override {
+    bytes_ += bytes.size();
+    return buffer_->push(bytes) ? http::Flow::kMore : http::Flow::kWait;
+  }
+  void on_done(const Status& status) override { std::exchange(ended_, nullptr)(status, bytes_); }
+
+ private:
+  const std::shared_ptr<StreamBuffer> buffer_;
+  std::function<void(const Status&, std::size_t)> ended_;
+  std::size_t bytes_ = 0;
+};
+
 class HttpTransport final : public Transport {
  public:
   explicit HttpTransport(const ClientOptions& options)
       : socket_(options.runtime_dir + "/http.sock"),
         connect_timeout_(options.connect_timeout),
         max_answer_bytes_(2 * options.max_body_bytes),
-        client_(http::ClientOptions{.max_connections_per_host = kMostConnections}) {
+        client_(http::ClientOptions{.max_connections_per_host = kMostConnections}),
+        stream_client_(http::ClientOptions{.max_connections_per_host = kMostStreams}) {
     gate_->client = &client_;
+    stream_gate_->client = &stream_client_;
   }
 
   ~HttpTransport() override {
-    const std::lock_guard lock(gate_->mutex);
-    gate_->client = nullptr;
+    for (const auto& gate : {gate_, stream_gate_}) {
+      const std::lock_guard lock(gate->mutex);
+      gate->client = nullptr;
+    }
   }
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
@@ -165,24 +203,48 @@ class HttpTransport final : public Transport {
       done({std::move(*refusal), std::nullopt});
       return nullptr;
     }
-    message.method = request.method.empty() ? "POST" : request.method;
-    message.url = url_of(request);
-    message.deadline = request.deadline;
-    message.body = request.body;
+    fill(message, request);
     const std::size_t bytes_out = message.body.size();
     const auto kept = std::make_shared<Request>(std::move(request));
     return std::make_shared<HttpCall>(
         gate_,
         fetch(std::move(message), [this, bytes_out, trace, kept, done = std::move(done)](Result<Response> answer) {
-          if (trace != nullptr) {
-            *trace = CallTrace{.door = DoorChoice::kHttp, .inline_bytes_out = bytes_out};
-            if (answer.ok()) trace->inline_bytes_in = answer->body.size();
-          }
-          Outcome outcome{tidy(std::move(answer))};
+          say(trace, bytes_out, answer.ok() ? answer->body.size() : 0);
+          Outcome outcome{tidy_answer(std::move(answer))};
           if (!outcome.answer.ok() && outcome.answer.error().code == Code::kUnavailable)
             outcome.lost = std::move(*kept);
           done(std::move(outcome));
         }));
+  }
+
+  std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace,
+                                      std::shared_ptr<StreamBuffer> buffer) override {
+    http::ClientRequest message;
+    message.headers = headers_of(request);
+    if (auto refusal = refuse(request, message.headers)) {
+      say(trace, 0, 0);
+      buffer->finish({std::move(*refusal)});
+      return nullptr;
+    }
+    fill(message, request);
+    const auto kept = std::make_shared<Request>(std::move(request));
+    auto ended = [this, trace, kept, buffer, out = message.body.size()](const Status& status, std::size_t in) {
+      say(trace, out, in);
+      if (status.ok()) return buffer->finish({Response{}});
+      Outcome outcome{failed(status.error())};
+      if (outcome.answer.error().code == Code::kUnavailable) outcome.lost = std::move(*kept);
+      buffer->finish(std::move(outcome));
+    };
+    // The reader may come before the number of the exchange is known.
+    const auto number = std::make_shared<std::atomic<std::uint64_t>>(0);
+    buffer->on_room([gate = stream_gate_, number] {
+      const std::lock_guard lock(gate->mutex);
+      if (gate->client != nullptr) gate->client->resume(number->load());
+    });
+    const std::uint64_t id = start(std::move(message), std::make_shared<StreamExchange>(buffer, std::move(ended)));
+    number->store(id);
+    if (buffer->has_room()) stream_client_.resume(id);
+    return std::make_shared<HttpCall>(stream_gate_, id);
   }
 
   /// Asks for /health: whoever answers that, with any status but a refusal, serves the door.
@@ -216,26 +278,39 @@ class HttpTransport final : public Transport {
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kHttp; }
 
  private:
+  static void fill(http::ClientRequest& message, const Request& request) {
+    message.method = request.method.empty() ? "POST" : request.method;
+    message.url = url_of(request);
+    message.deadline = request.deadline;
+    message.body = request.body;
+  }
+  static void say(CallTrace* trace, std::size_t bytes_out, std::size_t bytes_in) {
+    if (trace == nullptr) return;
+    *trace = CallTrace{.door = DoorChoice::kHttp, .inline_bytes_out = bytes_out, .inline_bytes_in = bytes_in};
+  }
   std::uint64_t fetch(http::ClientRequest message, std::function<void(Result<Response>)> done) {
-    message.unix_socket = socket_;
-    message.connect_timeout = connect_timeout_;
+    reach(message);
     return client_.fetch(std::move(message), max_answer_bytes_, std::move(done));
   }
+  std::uint64_t start(http::ClientRequest message, std::shared_ptr<http::Exchange> exchange) {
+    reach(message);
+    return stream_client_.start(std::move(message), std::move(exchange));
+  }
+  void reach(http::ClientRequest& message) const {
+    message.unix_socket = socket_;
+    message.connect_timeout = connect_timeout_;
+  }
 
-  /// The answer without what belongs to its connection, so that every door gives the same.
-  Answer tidy(Result<Response> answer) {
-    if (!answer.ok()) {
-      const Error error = error_of(answer.error().code);
-      if (error.code == Code::kUnavailable) lost_.store(true, std::memory_order_relaxed);
-      return error;
-    }
+  Answer tidy_answer(Result<Response> answer) {
+    if (!answer.ok()) return failed(answer.error());
     Response response = std::move(answer).value();
-    mcp::Headers kept;
-    for (const auto& [name, value] : response.headers) {
-      if (!is_reserved(name)) kept.set(name, value);
-    }
-    response.headers = std::move(kept);
+    response.headers = tidy(response.headers);
     return response;
+  }
+  Error failed(const Error& from) {
+    const Error error = error_of(from.code);
+    if (error.code == Code::kUnavailable) lost_.store(true, std::memory_order_relaxed);
+    return error;
   }
 
   const std::string socket_;
@@ -243,7 +318,9 @@ class HttpTransport final : public Transport {
   const std::size_t max_answer_bytes_;
   std::atomic<bool> lost_{false};
   std::shared_ptr<Gate> gate_ = std::make_shared<Gate>();
-  http::Client client_;  ///< last, so that it ends first: its thread uses the rest
+  std::shared_ptr<Gate> stream_gate_ = std::make_shared<Gate>();
+  http::Client client_;  ///< these are last, so that they end first: their threads use the rest
+  http::Client stream_client_;
 };
 
 }  // namespace

@@ -96,6 +96,16 @@ bool RingCalls::take_one() {
   }
   Answered& answer = entry->answer;
   answer.inline_answer = (*taken)->inline_answer;
+  if (entry->piece && !answer.inline_answer) {
+    const bool more = (*taken)->more;
+    entry->begun = true;
+    if (!entry->piece(**taken)) {
+      end_locked(kRingLied);
+      return false;
+    }
+    if (!more) settle(*entry, std::move(answer));
+    return true;
+  }
   if ((*taken)->more || answer.collected) {
     const shm::Loan& part = (*taken)->answer;
     const bool header_again = answer.collected && !part.header().empty();
@@ -205,6 +215,12 @@ void RingCalls::suspend(int most_deaths, Error given_up) {
   while (!over_ && take_one()) {
   }
   if (over_) return;
+  // Nobody can take up a stream in the middle.
+  for (Entry* entry : by_slot_) {
+    if (entry == nullptr || !entry->begun) continue;
+    end_.cancel(entry->slot, entry->sequence);
+    settle(*entry, kBrokeOff);
+  }
   for (const auto& call : end_.detach(most_deaths)) {
     Entry* const entry = by_slot_.at(call.slot);
     if (entry == nullptr || entry->sequence != call.sequence) continue;
@@ -246,9 +262,10 @@ void RingCalls::settle(Entry& entry, Result<Answered> outcome) {
   reaper_wanted_.notify_one();
 }
 
-bool RingCalls::start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done) {
+bool RingCalls::start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done, Piece piece) {
   auto entry = std::make_shared<Entry>(claim.slot(), claim.sequence(), rest, deadline);
   entry->done = std::move(done);
+  entry->piece = std::move(piece);
   const std::lock_guard lock(mutex_);
   if (over_) return false;
   start_reaper();

@@ -39,9 +39,13 @@ class RingCalls {
     std::string body;
   };
   using Done = std::function<void(Result<Answered>)>;
+  /// Takes each completion of a call whose answer is wanted as it comes, the last one too; on the thread that leads,
+  /// with the calls locked. False: it is a lie.
+  using Piece = std::function<bool(shm::ClientEnd::Taken&)>;
 
   /// With these a call ends whose worker is gone, where the segment does not hold enough to publish it again.
   static constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
+  static constexpr Error kBrokeOff{Code::kUnavailable, 0, "the worker is gone, and the stream with it"};
   static constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
 
   /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps, at most. An answer in parts
@@ -56,8 +60,9 @@ class RingCalls {
   /// whether the worker can have seen the call. `rest` is what of the body does not fit the claim, and goes in parts.
   Result<Answered> call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, bool& published);
   /// The same without waiting: true, and `done` runs on the reaper, exactly once; `rest` stays until then. False: the
-  /// ring is over, nothing was published and `done` never runs.
-  bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done);
+  /// ring is over, nothing was published and `done` never runs. With `piece` the answer goes there, and `done` is told
+  /// of the end only, unless the answer is inline; a stream that has begun ends with its worker (kBrokeOff).
+  bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done, Piece piece = nullptr);
   /// A place among those who wait for room; the lowest ticket has its turn first, and keeps it when it waits again.
   struct Turn {
     std::uint64_t ticket = 0;  ///< 0: not given yet
@@ -101,6 +106,8 @@ class RingCalls {
     Answered answer;        // as far as it has come
     std::optional<Result<Answered>> outcome;
     Done done;                       // asynchronous
+    Piece piece;                     // asynchronous, and wanted piece by piece
+    bool begun = false;              // a piece has been handed out
     std::condition_variable wanted;  // synchronous: answered, or asked to lead
   };
   using Lock = std::unique_lock<std::mutex>;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "client/cpp/grpc_calls.h"
+#include "client/cpp/grpc_stream.h"
 #include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
 #include "ringside/ring/v1/ring.grpc.pb.h"
 #include "rpc/channel.h"
@@ -124,6 +125,15 @@ std::shared_ptr<PendingCall> RingChannel::invoke_async(McpRequest request, Stead
     stub->Invoke(call->context(), &call->request, &call->response, std::move(ended));
   }
   return call;
+}
+
+std::shared_ptr<PendingCall> RingChannel::stream(McpRequest request, SteadyTime deadline,
+                                                 std::shared_ptr<StreamBuffer> buffer, StreamEnded ended) {
+  state_->open();
+  return start_grpc_stream(*state_->runtime, std::move(request), deadline, std::move(buffer), state_->calls,
+                           [state = state_.get(), ended = std::move(ended)](const grpc::Status& status) {
+                             ended(status.ok() ? Status() : Status(state->failed(status)));
+                           });
 }
 
 Result<RingChannel::Fetched> RingChannel::fetch(const Ticket& ticket, SteadyTime deadline) {

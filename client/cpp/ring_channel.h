@@ -15,6 +15,8 @@
 
 namespace ringside {
 
+class StreamBuffer;
+
 /// Thread-safe. Errors of a call: kTooLarge (gRPC refused the size: 413), kTimeout, kCancelled, kUnavailable, or what
 /// the worker's status says.
 class RingChannel {
@@ -33,6 +35,11 @@ class RingChannel {
   /// The same; `done` runs on a thread of gRPC's, once, perhaps before this returns.
   using Invoked = std::function<void(Result<McpResponse>)>;
   std::shared_ptr<PendingCall> invoke_async(McpRequest request, SteadyTime deadline, Invoked done);
+
+  /// InvokeStream. Its pieces go into the buffer, which is not finished: `ended` says how it ended.
+  using StreamEnded = std::function<void(Status)>;
+  std::shared_ptr<PendingCall> stream(McpRequest request, SteadyTime deadline, std::shared_ptr<StreamBuffer> buffer,
+                                      StreamEnded ended);
 
   /// An answer that found no room in the ring: the header is a serialised McpResponse without its body.
   struct Fetched {

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "client/cpp/stream_buffer.h"
 #include "rpc/convert.h"
 #include "rpc/errors.h"
 
@@ -39,6 +40,13 @@ void start_trace(CallTrace* trace, DoorChoice door) {
   if (trace == nullptr) return;
   *trace = CallTrace{};
   trace->door = door;
+}
+
+Outcome streamed_inline(const StreamBuffer& buffer, const Status& status, Request request) {
+  if (status.ok()) return {Response{}};
+  if (status.error().code != Code::kTooLarge) return answered_inline(status.error(), std::move(request));
+  if (buffer.begun()) return {kReadTooSlowly};
+  return {rpc::detail_error(413, "Request body too large")};
 }
 
 Outcome answered_inline(Answer answer, Request request) {

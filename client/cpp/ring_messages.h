@@ -21,6 +21,8 @@ Answer read_answer(std::string_view header, std::string_view body);
 Answer inline_answer(Result<RingChannel::McpResponse> message, CallTrace* trace);
 /// The outcome of such a call: with kUnavailable the worker was lost with `request` under way.
 Outcome answered_inline(Answer answer, Request request);
+/// The same for a stream over the channel, whose pieces have gone into a buffer.
+Outcome streamed_inline(const StreamBuffer& buffer, const Status& status, Request request);
 /// A trace that says by which door, and nothing else yet. `trace` may be null.
 void start_trace(CallTrace* trace, DoorChoice door);
 

@@ -19,6 +19,10 @@ class RingSpread final : public Transport {
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
     return next().call_async(std::move(request), trace, std::move(done));
   }
+  std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace,
+                                      std::shared_ptr<StreamBuffer> buffer) override {
+    return next().stream(std::move(request), trace, std::move(buffer));
+  }
   Outcome call(Request request, CallTrace* trace) override { return next().call(std::move(request), trace); }
   [[nodiscard]] bool usable() const override;
   [[nodiscard]] DoorChoice door() const override { return rings_.front()->door(); }

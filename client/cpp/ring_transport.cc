@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "client/cpp/handle_transport.h"
 #include "client/cpp/repeat.h"
+#include "client/cpp/ring_async_call.h"
 #include "client/cpp/ring_messages.h"
 #include "client/cpp/ring_spread.h"
 #include "shm/layout.h"
@@ -21,70 +22,6 @@ constexpr int kMostDeaths = 4;
 constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
 
 }  // namespace
-
-/// A call under way; it may be kept longer than the transport.
-class RingTransport::AsyncCall final : public PendingCall {
- public:
-  AsyncCall(std::weak_ptr<RingCalls> calls, Request message, CallTrace* call_trace, Done callback)
-      : trace(call_trace), done(std::move(callback)), request(std::move(message)), calls_(std::move(calls)) {}
-
-  void cancel() override {
-    std::shared_ptr<PendingCall> by_channel;
-    std::uint32_t slot = 0;
-    std::uint64_t sequence = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      cancelled_ = true;
-      by_channel = by_channel_;
-      slot = slot_;
-      sequence = sequence_;
-    }
-    if (by_channel) return by_channel->cancel();
-    const auto calls = calls_.lock();
-    if (calls == nullptr) return;
-    if (sequence != 0) {
-      calls->cancel(slot, sequence);
-    } else {
-      calls->look_again();  // it may wait for room
-    }
-  }
-  [[nodiscard]] bool cancelled() {
-    const std::lock_guard lock(mutex_);
-    return cancelled_;
-  }
-  /// The call, or its answer, is on its way over the channel.
-  void goes_by_channel(const std::shared_ptr<PendingCall>& by_channel) {
-    bool cancelled = false;
-    {
-      const std::lock_guard lock(mutex_);
-      by_channel_ = by_channel;
-      cancelled = cancelled_;
-    }
-    if (cancelled) by_channel->cancel();
-  }
-  /// It is about to be published.
-  void goes_by_ring(const shm::ClientEnd::Claim& claim) {
-    const std::lock_guard lock(mutex_);
-    slot_ = claim.slot();
-    sequence_ = claim.sequence();
-  }
-  /// On the reaper, or where it was published.
-  [[nodiscard]] std::uint32_t slot() const { return slot_; }
-  [[nodiscard]] std::uint64_t sequence() const { return sequence_; }
-
-  CallTrace* const trace;
-  const Done done;
-  Request request;       ///< for the case that the worker dies
-  RingCalls::Turn turn;  ///< of whoever sends it
-
- private:
-  const std::weak_ptr<RingCalls> calls_;
-  std::mutex mutex_;
-  bool cancelled_ = false;
-  std::uint32_t slot_ = 0;
-  std::uint64_t sequence_ = 0;  // 0: not through the ring
-  std::shared_ptr<PendingCall> by_channel_;
-};
 
 RingTransport::RingTransport(RingAttachment attachment, const ClientOptions& options)
     : options_(options),
@@ -277,9 +214,11 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
   const std::uint64_t sequence = claim->sequence();
   if (call->trace != nullptr) call->trace->ring_bytes_out = call->request.body.size();
   const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
-  const bool started =
-      calls_->start(std::move(*claim), rest, call->request.deadline,
-                    [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); });
+  const bool started = calls_->start(
+      std::move(*claim), rest, call->request.deadline,
+      [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); },
+      call->stream == nullptr ? RingCalls::Piece()
+                              : [call](shm::ClientEnd::Taken& piece) { return take_piece(*call, piece); });
   // A cancel that came before the start found nothing to cancel.
   if (started && call->cancelled()) calls_->cancel(slot, sequence);
   return started;
@@ -301,6 +240,7 @@ Outcome RingTransport::without_answer(const Error& error, Request request, std::
   if (error.code == kTooManyDeaths.code) return {given_up(request, error)};
   if (error.code != Code::kUnavailable) return {error};
   if (error.message == RingCalls::kNeverTaken.message) return {error, std::move(request)};
+  if (error.message == RingCalls::kBrokeOff.message) return {error};
   if (error.message == RingCalls::kMayHaveRun.message) return {error, std::nullopt, std::move(request)};
   if (!end_->was_taken(slot, sequence)) return {error, std::move(request)};
   return {error, std::nullopt, std::move(request)};
@@ -310,6 +250,9 @@ void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCa
   say_who(call->trace);
   if (!answered.ok()) {
     return call->done(without_answer(answered.error(), std::move(call->request), call->slot(), call->sequence()));
+  }
+  if (call->stream != nullptr && !answered->inline_answer) {
+    return call->done(call->cut ? Outcome{kReadTooSlowly} : Outcome{Response{}});
   }
   if (!answered->inline_answer) return call->done({take_answer(std::move(*answered), call->trace), std::nullopt});
   const auto line = last_line();
@@ -341,6 +284,7 @@ void RingTransport::call_inline_async(const std::shared_ptr<AsyncCall>& call) {
     if (line == nullptr) return call->done({kRingGone, std::move(call->request)});
     say_who(call->trace);
     if (call->trace != nullptr) call->trace->inline_bytes_out = call->request.body.size();
+    if (call->stream != nullptr) return stream_inline(call, line);
     RingChannel::McpRequest message = std::move(head_of(call->request));
     message.set_body(call->request.body);
     call->goes_by_channel(line->channel.invoke_async(

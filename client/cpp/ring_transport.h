@@ -26,6 +26,7 @@ class RingTransport final : public Transport {
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
   Outcome call(Request request, CallTrace* trace) override;
+  std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer) override;
   [[nodiscard]] bool usable() const override { return !calls_->over(); }
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kRing; }
 
@@ -60,6 +61,8 @@ class RingTransport final : public Transport {
   void take_turn(const std::shared_ptr<AsyncCall>& call);
   Outcome call_inline(Request request, CallTrace* trace);
   void call_inline_async(const std::shared_ptr<AsyncCall>& call);
+  void stream_inline(const std::shared_ptr<AsyncCall>& call, const std::shared_ptr<Line>& line);
+  static bool take_piece(AsyncCall& call, shm::ClientEnd::Taken& piece);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
   Answer take_answer(RingCalls::Answered answered, CallTrace* trace);

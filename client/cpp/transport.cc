@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "client/cpp/stream_buffer.h"
+
 namespace ringside {
 
 Outcome Transport::call(Request request, CallTrace* trace) {
@@ -19,6 +21,12 @@ Outcome Transport::call(Request request, CallTrace* trace) {
   std::unique_lock lock(mutex);
   changed.wait(lock, [&] { return outcome.has_value(); });
   return std::move(*outcome);
+}
+
+std::shared_ptr<PendingCall> Transport::stream(Request request, CallTrace* trace,
+                                               std::shared_ptr<StreamBuffer> buffer) {
+  return call_async(std::move(request), trace,
+                    [buffer = std::move(buffer)](Outcome outcome) { buffer->finish(std::move(outcome)); });
 }
 
 }  // namespace ringside

@@ -15,6 +15,7 @@ namespace ringside {
 /// What calls end with, whatever the transport.
 inline constexpr Error kGaveUp{Code::kCancelled, 0, "the call was cancelled"};
 inline constexpr Error kTooLate{Code::kTimeout, 0, "no answer came in time"};
+inline constexpr Error kReadTooSlowly{Code::kFull, 0, "the stream was read so slowly that the worker cut it off"};
 inline constexpr Error kRingLied{Code::kPeerLied, 0, "the worker broke the ring's protocol"};
 
 /// How a call through one transport ended.
@@ -26,6 +27,8 @@ struct Outcome {
   /// Only with kUnavailable, when the worker was lost with the call under way: the request, which may have run.
   std::optional<Request> lost = std::nullopt;
 };
+
+class StreamBuffer;
 
 /// One way into a worker (or several). Thread-safe. Its destructor answers what is under way with kCancelled and
 /// returns when no callback runs any more; it is never run on a thread of the transport's own.
@@ -44,6 +47,9 @@ class Transport {
   virtual std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) = 0;
   /// The same, waiting. By default call_async and a wait; a ring does better.
   virtual Outcome call(Request request, CallTrace* trace);
+  /// The same, the answer piece by piece as it comes: the buffer is finished exactly once. By default call_async, whose
+  /// answer comes whole.
+  virtual std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer);
   /// False when it cannot serve a call now (its worker is gone): the client makes another one for the next call. This
   /// one is kept until its calls under way have ended. Cheap: asked before every call.
   [[nodiscard]] virtual bool usable() const = 0;

@@ -239,7 +239,7 @@ TEST(Client, a_callback_may_cancel_and_start) {
 
 TEST(Client, on_data_that_says_no_ends_the_exchange) {
   class Fed final : public Recorder {
-    bool on_data(std::string_view) override { return false; }
+    Flow on_data(std::string_view) override { return Flow::kStop; }
   };
   EchoServer server;
   Client client({});

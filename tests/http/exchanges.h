@@ -10,6 +10,8 @@
 
 namespace ringside::test {
 
+using http::Flow;
+
 /// Remembers what became of a request.
 class Recorder : public http::Exchange {
  public:
@@ -19,9 +21,9 @@ class Recorder : public http::Exchange {
     headers_ = headers;
     head_.set_value();
   }
-  bool on_data(std::string_view bytes) override {
+  Flow on_data(std::string_view bytes) override {
     body_.append(bytes);
-    return true;
+    return Flow::kMore;
   }
   void on_done(const Status& status) override { done_.set_value(status); }
 

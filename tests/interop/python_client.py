@@ -48,8 +48,14 @@ def main():
     _, answer = invoke(stub, session, call)
     assert answer["result"]["content"][0]["text"] == "from Python", answer
 
-    chunks = list(stub.InvokeStream(runtime_pb2.McpRequest(path="/mcp", session_id=session), timeout=TIMEOUT))
-    assert [(chunk.done, chunk.error_status) for chunk in chunks] == [(True, 405)], chunks
+    chunks = list(stub.InvokeStream(runtime_pb2.McpRequest(path="/mcp"), timeout=TIMEOUT))
+    assert [(chunk.done, chunk.error_status) for chunk in chunks] == [(True, 405)], "a stream needs a session"
+
+    listening = stub.InvokeStream(runtime_pb2.McpRequest(path="/mcp", session_id=session), timeout=TIMEOUT)
+    first = next(listening)
+    assert (first.done, first.error_status, first.status) == (False, 0, 200), first
+    assert first.headers["content-type"] == "text/event-stream", first
+    listening.cancel()
 
     print("ready for a death", flush=True)
     give_up = time.monotonic() + 60

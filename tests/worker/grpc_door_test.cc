@@ -143,7 +143,7 @@ TEST_F(GrpcDoor, a_method_that_is_stated_is_honoured) {
   EXPECT_EQ(outcome.response.headers().at("allow"), "POST");
 }
 
-TEST_F(GrpcDoor, a_stream_is_one_chunk_that_says_405) {
+TEST_F(GrpcDoor, a_stream_without_a_session_is_one_chunk_that_says_405) {
   const auto channel = connect();
   grpc::ClientContext context;
   contract::McpRequest request;

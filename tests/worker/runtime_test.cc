@@ -208,7 +208,7 @@ TEST(Runtime, initialize_makes_a_session_and_says_what_there_is) {
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(
       response.body,
-      R"({"jsonrpc":"2.0","id":7,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":false}},)"
+      R"({"jsonrpc":"2.0","id":7,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{"listChanged":true}},)"
       R"("serverInfo":{"name":"ringside","version":"9.9"}}})");
   const std::string id(response.headers.get("mcp-session-id"));
   EXPECT_EQ(id.size(), 36U);

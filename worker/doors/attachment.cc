@@ -24,16 +24,31 @@ class RingCall final : public Call {
   RingCall(mcp::Request request, std::shared_ptr<Attachment> attachment, std::uint32_t slot, std::uint64_t sequence)
       : Call(Door::kRing, std::move(request)), attachment_(std::move(attachment)), slot_(slot), sequence_(sequence) {}
 
+  void read_on() { has_room(); }
+
  protected:
   void deliver(mcp::Response response) override {
     attachment_->answer(slot_, sequence_, std::move(response), cancelled());
   }
+  void deliver_head(mcp::Response head) override { attachment_->begin_stream(slot_, sequence_, head); }
+  Written deliver_piece(std::string piece) override { return attachment_->write_stream(slot_, sequence_, piece); }
+  void deliver_end() override { attachment_->end_stream(slot_, sequence_); }
 
  private:
   std::shared_ptr<Attachment> attachment_;
   std::uint32_t slot_;
   std::uint64_t sequence_;
 };
+
+/// The header of an answer. Good until this thread's next one.
+const std::string& serialised_head(const mcp::Response& response) {
+  thread_local rpc::contract::McpResponse message;
+  thread_local std::string header;
+  message.Clear();
+  rpc::fill_head(response, message);
+  RS_CHECK(message.SerializeToString(&header), "an answer's header can be serialised");
+  return header;
+}
 
 }  // namespace
 
@@ -88,6 +103,7 @@ std::string_view Attachment::take_one(Runtime& runtime, shm::WorkerEnd::Taken& t
   mcp::Request request = rpc::to_request(std::move(message), "POST");
   request.deadline = taken.deadline;
   request.retry = request.retry || taken.retry;
+  request.stream = request.stream && (terms_.features & shm::kFeatureParts) != 0;
   auto call = std::make_shared<RingCall>(std::move(request), shared_from_this(), taken.slot, taken.sequence);
   if (!enter(taken.slot, {taken.sequence, bytes, false, call, nullptr})) return kOverlap;
   runtime.serve(call);
@@ -174,11 +190,7 @@ std::shared_ptr<shm::WorkerEnd> Attachment::begin_answer(std::uint32_t slot, std
 void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, bool cancelled) {
   std::optional<KeptAnswer> kept;
   if (const auto end = begin_answer(slot, sequence)) {
-    thread_local rpc::contract::McpResponse message;
-    thread_local std::string header;
-    message.Clear();
-    rpc::fill_head(response, message);
-    RS_CHECK(message.SerializeToString(&header), "an answer's header can be serialised");
+    const std::string& header = serialised_head(response);
     using Otherwise = shm::WorkerEnd::Otherwise;
     const bool sent = end->complete(slot, sequence, response.status, header, response.body, Otherwise::kNothing) ||
                       end->complete_in_parts(slot, sequence, response.status, header, response.body) ||
@@ -187,6 +199,47 @@ void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Respons
     if (!end->refusal().empty()) notify_();
   }
   finish_answer(slot, sequence, std::move(kept), cancelled);
+}
+
+void Attachment::begin_stream(std::uint32_t slot, std::uint64_t sequence, const mcp::Response& head) {
+  if (const auto end = begin_answer(slot, sequence)) {
+    end->begin_stream(slot, sequence, head.status, serialised_head(head));
+    if (!end->refusal().empty()) notify_();
+  }
+}
+
+Written Attachment::write_stream(std::uint32_t slot, std::uint64_t sequence, std::string_view piece) {
+  const auto end = end_if_alive();
+  if (!end) return Written::kMore;  // it has been cancelled
+  const auto room = end->write_stream(slot, sequence, piece);
+  if (!end->refusal().empty()) notify_();
+  switch (room) {
+    case shm::WorkerEnd::Room::kMore:
+      return Written::kMore;
+    case shm::WorkerEnd::Room::kSlow:
+      return Written::kSlow;
+    case shm::WorkerEnd::Room::kCut:
+      break;
+  }
+  return Written::kCut;
+}
+
+void Attachment::end_stream(std::uint32_t slot, std::uint64_t sequence) {
+  if (const auto end = end_if_alive()) {
+    end->end_stream(slot, sequence);
+    if (!end->refusal().empty()) notify_();
+  }
+  finish_answer(slot, sequence, std::nullopt, false);
+}
+
+void Attachment::stream_has_room(std::uint32_t slot, std::uint64_t sequence) {
+  std::shared_ptr<Call> call;
+  {
+    const std::lock_guard lock(mutex_);
+    const UnderWay& entry = slots_.at(slot);
+    if (entry.sequence == sequence) call = entry.call.lock();
+  }
+  if (call) static_cast<RingCall&>(*call).read_on();
 }
 
 void Attachment::finish_answer(std::uint32_t slot, std::uint64_t sequence, std::optional<KeptAnswer> kept,

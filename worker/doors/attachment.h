@@ -75,6 +75,13 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   /// Sends the answer of one call.
   void answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, bool cancelled);
 
+  /// The same for a stream, as Call has it.
+  void begin_stream(std::uint32_t slot, std::uint64_t sequence, const mcp::Response& head);
+  Written write_stream(std::uint32_t slot, std::uint64_t sequence, std::string_view piece);
+  void end_stream(std::uint32_t slot, std::uint64_t sequence);
+  /// See shm::WorkerEndOptions::on_room.
+  void stream_has_room(std::uint32_t slot, std::uint64_t sequence);
+
   /// Gives a kept answer away, once; nothing when there is none. At once, or as soon as the thread that is answering
   /// this very call has found that its answer has no room.
   using FetchDone = std::function<void(std::optional<KeptAnswer>)>;

@@ -52,6 +52,7 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
   if (mine.has_body_handle()) arrived.handle = rpc::to_handle<shm::Handle>(mine.body_handle());
   arrived.request = rpc::to_request(std::move(mine), default_method);
   arrived.request.deadline = steady_deadline(context);
+  arrived.request.stream = false;
   if (!arrived.handle) return arrived;
   if (handles == nullptr) return Error{Code::kInvalid, 0, "handles are not served here"};
   if (!arrived.request.body.empty()) return Error{Code::kInvalid, 0, "a body and a handle at once"};
@@ -98,11 +99,14 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
   std::shared_ptr<UnaryCall> self_;
 };
 
-/// One InvokeStream: a single chunk with the runtime's answer, until it has streams to give.
+/// One InvokeStream. While one chunk is on its way the next gathers; so a fast writer makes few, large chunks.
 class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, public Call {
  public:
-  explicit StreamCall(Arrived arrived)
-      : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)) {}
+  StreamCall(Arrived arrived, std::size_t max_unread_bytes)
+      : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        max_unread_bytes_(max_unread_bytes) {
+    request().stream = true;
+  }
 
   static grpc::ServerWriteReactor<contract::McpChunk>* start(Runtime& runtime,
                                                              const std::shared_ptr<StreamCall>& call) {
@@ -113,18 +117,77 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
 
   void OnCancel() override { cancel(); }
   void OnDone() override { self_.reset(); }
-
- private:
-  void deliver(mcp::Response response) override {
-    const bool good = response.status >= 200 && response.status < 300;
-    if (!good) chunk_.set_error_status(response.status);
-    // An error's body goes along: a chunk with error_status holds no events.
-    chunk_.set_data(std::move(response.body));
-    chunk_.set_done(true);
-    StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+  void OnWriteDone(bool /*ok*/) override {
+    bool room = false;
+    {
+      const std::lock_guard lock(mutex_);
+      writing_ = false;
+      room = std::exchange(owes_room_, false);
+      send();
+    }
+    if (room) has_room();
   }
 
-  contract::McpChunk chunk_;
+ private:
+  // Of what the client has not read, before its upstream shall wait.
+  static constexpr std::size_t kMuch = 256UL * 1024;
+
+  void deliver(mcp::Response response) override {
+    const std::lock_guard lock(mutex_);
+    put_head(response);
+    unsent_ = std::move(response.body);
+    ended_ = true;
+    send();
+  }
+  void deliver_head(mcp::Response head) override {
+    const std::lock_guard lock(mutex_);
+    put_head(head);
+    send();
+  }
+  Written deliver_piece(std::string piece) override {
+    const std::lock_guard lock(mutex_);
+    cut_ = cut_ || piece.size() > max_unread_bytes_ - std::min(max_unread_bytes_, unsent_.size());
+    if (cut_) return Written::kCut;
+    unsent_ += piece;
+    send();
+    owes_room_ = owes_room_ || unsent_.size() >= kMuch;
+    return unsent_.size() < kMuch ? Written::kMore : Written::kSlow;
+  }
+  void deliver_end() override {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    send();
+  }
+
+  void put_head(const mcp::Response& head) {
+    rpc::fill_head(head, chunk_);
+    // An error's body goes along: a chunk with error_status holds no events.
+    if (head.status < 200 || head.status > 299) chunk_.set_error_status(head.status);
+    has_head_ = true;
+  }
+  /// With the mutex.
+  void send() {
+    if (writing_ || finished_ || (unsent_.empty() && !has_head_ && !ended_)) return;
+    finished_ = ended_;
+    writing_ = true;
+    if (!std::exchange(has_head_, false)) chunk_.Clear();
+    if (cut_ && ended_) return Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "the stream was read too slowly"});
+    chunk_.set_data(std::exchange(unsent_, {}));
+    chunk_.set_done(ended_);
+    if (ended_) return StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+    StartWrite(&chunk_);
+  }
+
+  const std::size_t max_unread_bytes_;
+  std::mutex mutex_;
+  contract::McpChunk chunk_;  // gRPC's, while it is written
+  std::string unsent_;
+  bool has_head_ = false;  // in chunk_, not sent yet
+  bool writing_ = false;
+  bool ended_ = false;
+  bool finished_ = false;
+  bool cut_ = false;
+  bool owes_room_ = false;
   std::shared_ptr<StreamCall> self_;
 };
 
@@ -153,7 +216,8 @@ class ContractService final : public contract::McpRuntime::CallbackService {
                                                              const contract::McpRequest* request) override {
     auto arrived = arrive(*context, request, "GET", handles_);
     if (!arrived) return new RefusedStream(grpc_status(arrived.error()));  // deletes itself in OnDone
-    return StreamCall::start(runtime_, std::make_shared<StreamCall>(std::move(*arrived)));
+    return StreamCall::start(runtime_,
+                             std::make_shared<StreamCall>(std::move(*arrived), runtime_.options().max_body_bytes));
   }
   grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
                                         const contract::HealthRequest* /*request*/,

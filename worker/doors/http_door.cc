@@ -5,8 +5,10 @@
 #include <string>
 #include <utility>
 
+#include "base/text.h"
 #include "http/server.h"
 #include "mcp/envelope.h"
+#include "mcp/sse.h"
 #include "rpc/errors.h"
 
 namespace ringside::worker {
@@ -19,8 +21,27 @@ class HttpCall final : public Call {
   HttpCall(mcp::Request request, std::shared_ptr<http::Responder> responder)
       : Call(Door::kHttp, std::move(request)), responder_(std::move(responder)) {}
 
+  static void start(Runtime& runtime, const std::shared_ptr<HttpCall>& call) {
+    const std::weak_ptr<HttpCall> weak = call;
+    // A stream that only listens is over with its client; so is what it costs.
+    if (call->streams() && call->request().method == "GET") {
+      call->responder_->on_gone([weak] {
+        if (const auto gone = weak.lock()) gone->cancel();
+      });
+    }
+    call->responder_->on_room([weak] {
+      if (const auto slow = weak.lock()) slow->has_room();
+    });
+    runtime.serve(call);
+  }
+
  private:
   void deliver(mcp::Response response) override { responder_->respond(std::move(response)); }
+  void deliver_head(mcp::Response head) override { responder_->begin(head.status, std::move(head.headers)); }
+  Written deliver_piece(std::string piece) override {
+    return responder_->write(std::move(piece)) ? Written::kMore : Written::kSlow;
+  }
+  void deliver_end() override { responder_->end(); }
 
   const std::shared_ptr<http::Responder> responder_;
 };
@@ -52,7 +73,8 @@ struct HttpDoor::State {
   void handle(mcp::Request request, std::shared_ptr<http::Responder> responder) {
     if (request.path == "/health") return responder->respond(health(request));
     if (!read_fields(request)) return responder->respond(rpc::detail_error(400, "Invalid auth context"));
-    runtime.serve(std::make_shared<HttpCall>(std::move(request), std::move(responder)));
+    request.stream = ascii_lower(request.headers.get("accept")).find(mcp::kEventStream) != std::string::npos;
+    HttpCall::start(runtime, std::make_shared<HttpCall>(std::move(request), std::move(responder)));
   }
 
   [[nodiscard]] mcp::Response health(const mcp::Request& request) const {

@@ -216,6 +216,10 @@ void RingThread::attach(std::uint64_t serial, Newcomer peer, Attached attached) 
   ring.channel = std::move(attached.channel);
   ring.attachment = std::make_shared<Attachment>(terms, std::move(attached.end), kKeptBodies * options_.max_body_bytes,
                                                  [mailbox = mailbox_, serial] { mailbox->look_at(serial); });
+  ring.attachment->worker_end().on_room(
+      [weak = std::weak_ptr(ring.attachment)](std::uint32_t slot, std::uint64_t sequence) {
+        if (const auto attachment = weak.lock()) attachment->stream_has_room(slot, sequence);
+      });
   const int doorbell = ring.attachment->worker_end().doorbell_fd();
   if (!watch(ring.socket.get(), EPOLLIN | EPOLLRDHUP, Watch::kSocket, serial) ||
       !watch(doorbell, EPOLLIN | EPOLLET, Watch::kDoorbell, serial) ||

@@ -41,6 +41,11 @@ void Backends::cancel(std::size_t index, std::uint64_t id) {
   if (visit.open()) upstreams_[index]->cancel(id);
 }
 
+void Backends::resume(std::size_t index, std::uint64_t id) {
+  const Visit visit(*this);
+  if (visit.open()) upstreams_[index]->resume(id);
+}
+
 void Backends::on_tools_changed(const std::function<void(std::size_t index)>& changed) {
   for (std::size_t index = 0; index < upstreams_.size(); ++index) {
     upstreams_[index]->on_tools_changed([changed, index] { changed(index); });

@@ -29,6 +29,8 @@ class Backends {
   void send(std::size_t index, UpstreamRequest request, UpstreamDone done);
   /// As Upstream::cancel; nothing once closed.
   void cancel(std::size_t index, std::uint64_t id);
+  /// As Upstream::resume; nothing once closed.
+  void resume(std::size_t index, std::uint64_t id);
   /// As Upstream::on_tools_changed, for each of them. Before the first send.
   void on_tools_changed(const std::function<void(std::size_t index)>& changed);
   [[nodiscard]] std::vector<UpstreamStatus> statuses() const;

@@ -1,11 +1,14 @@
 #include "worker/runtime/forward.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <utility>
 
+#include "mcp/json_scan.h"
 #include "mcp/session.h"
 #include "rpc/errors.h"
+#include "worker/runtime/event_answer.h"
 #include "worker/runtime/front.h"
 
 namespace ringside::worker {
@@ -41,16 +44,40 @@ mcp::Response upstream_failed(std::string_view raw_id, Code code) {
   return rpc::backend_down(raw_id, told(code), rpc::Origin::kUpstream);
 }
 
-/// Writes `number` over the id and, if there is one, `name` over the name: both are views into `body`. Where they lie:
-/// a large body moves by a few bytes and is not copied anew. The later one goes first, so that the earlier stays where
-/// it is.
-void readdress(std::string& body, std::string_view raw_id, std::string_view number, std::string_view raw_name,
-               const std::optional<std::string>& name) {
-  const auto id_at = static_cast<std::size_t>(raw_id.data() - body.data());
-  const auto name_at = static_cast<std::size_t>(raw_name.data() - body.data());
-  if (name && name_at > id_at) body.replace(name_at, raw_name.size(), *name);
-  body.replace(id_at, raw_id.size(), number);
-  if (name && name_at < id_at) body.replace(name_at, raw_name.size(), *name);
+/// The raw params._meta.progressToken; empty without one. kInvalid when it stands there twice: an upstream might take
+/// the other.
+Result<std::string_view> progress_token(const mcp::EnvelopeReader& reader) {
+  const auto meta = RS_TRY(reader.param("_meta"));
+  if (!meta || !meta->starts_with('{')) return std::string_view();
+  return RS_TRY(mcp::sole_member(*meta, "progressToken")).value_or(std::string_view());
+}
+
+/// A span of a body, and what shall stand there.
+struct Edit {
+  std::string_view span;
+  std::string_view text;
+};
+
+/// Makes the edits (of spans that are not empty) where they lie: a large body moves by a few bytes and is not copied
+/// anew. The last one goes first, so that the others stay where they are.
+void rewrite(std::string& body, std::array<Edit, 3> edits) {
+  std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.span.data() > b.span.data(); });
+  std::array<std::size_t, 3> places{};
+  for (std::size_t i = 0; i < edits.size(); ++i) {
+    if (!edits[i].span.empty()) places[i] = static_cast<std::size_t>(edits[i].span.data() - body.data());
+  }
+  for (std::size_t i = 0; i < edits.size(); ++i) {
+    if (!edits[i].span.empty()) body.replace(places[i], edits[i].span.size(), edits[i].text);
+  }
+}
+
+/// `message`, if it is progress under our token, under the caller's again.
+void restore_token(std::string& message, std::string_view ours, std::string_view callers) {
+  if (mcp::member(message, "method") != R"("notifications/progress")") return;
+  const auto params = mcp::member(message, "params");
+  const auto token = params ? mcp::member(*params, "progressToken") : std::nullopt;
+  if (!token || *token != ours) return;
+  message.replace(static_cast<std::size_t>(token->data() - message.data()), token->size(), callers);
 }
 
 }  // namespace
@@ -59,9 +86,11 @@ mcp::Response result_response(std::string_view raw_id, std::string_view raw_resu
   return json_response(mcp::result_body(raw_id, raw_result));
 }
 
-Forward::Forward(Duration call_timeout, const Clock& clock, std::shared_ptr<Backends> backends,
-                 std::shared_ptr<CatalogCache> catalog, std::shared_ptr<Ledger> ledger)
+Forward::Forward(Duration call_timeout, std::size_t max_body_bytes, const Clock& clock,
+                 std::shared_ptr<Backends> backends, std::shared_ptr<CatalogCache> catalog,
+                 std::shared_ptr<Ledger> ledger)
     : call_timeout_(call_timeout),
+      max_body_bytes_(max_body_bytes),
       clock_(clock),
       backends_(std::move(backends)),
       catalog_(std::move(catalog)),
@@ -100,7 +129,9 @@ void Forward::call_tool(const std::shared_ptr<Call>& call, const mcp::Envelope& 
   if (!raw_name || !*raw_name) return ledger_->answer(call, invalid_params(envelope.id));
   auto name = mcp::decode_string(**raw_name);
   if (!name) return ledger_->answer(call, invalid_params(envelope.id));
-  Job job{call, envelope.id, **raw_name, std::move(*name), SteadyTime{}};
+  const auto token = progress_token(reader);
+  if (!token) return ledger_->answer(call, invalid_params(envelope.id));
+  Job job{call, envelope.id, **raw_name, *token, std::move(*name), SteadyTime{}};
   job.deadline = std::min(call->request().deadline, clock_.now() + call_timeout_);
   if (const Catalog fresh = catalog_->fresh()) return route(job, *fresh);
   // A tool that was known a moment ago is called at once; only a name that is news waits for the lists.
@@ -126,30 +157,45 @@ void Forward::send(const Job& job, const mcp::ToolRoute& route) {
   }
   if (job.call->cancelled()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kCancelled));
   const std::uint64_t id = backends_->next_id();
+  const std::string number = std::to_string(id);
   const std::string raw_id(job.raw_id);  // its bytes leave with the body
-  std::optional<std::string> name;
-  if (route.name != job.name) name = mcp::encode_string(route.name);
+  const std::string raw_token(job.raw_token);
+  const std::string name = route.name == job.name ? std::string() : mcp::encode_string(route.name);
   std::string& body = job.call->request().body;
-  readdress(body, job.raw_id, std::to_string(id), job.raw_name, name);
-  UpstreamRequest request{std::move(body), id, job.deadline};
+  // The token too: what two callers chose may be equal, and an upstream has only one of each.
+  rewrite(body,
+          {Edit{job.raw_id, number}, Edit{job.raw_token, number}, name.empty() ? Edit{} : Edit{job.raw_name, name}});
+  UpstreamRequest request{std::move(body), id, job.deadline, nullptr};
   const std::size_t upstream = route.upstream;
-  backends_->send(upstream, std::move(request),
-                  [self = shared_from_this(), call = job.call, raw_id, id](Result<std::string> answer) {
-                    self->settle(call, raw_id, id, std::move(answer));
-                  });
+  UpstreamDone done;
+  if (takes_events(*job.call)) {
+    const auto events = std::make_shared<EventAnswer>(job.call, ledger_, raw_id, max_body_bytes_);
+    request.on_message = [events, number, raw_token](std::string message) {
+      if (!raw_token.empty()) restore_token(message, number, raw_token);
+      return events->message(message);
+    };
+    job.call->on_room([backends = backends_, upstream, id] { backends->resume(upstream, id); });
+    done = [events, raw_id, id](Result<std::string> answer) {
+      events->answer(response_of(raw_id, id, std::move(answer)));
+    };
+  } else {
+    done = [ledger = ledger_, call = job.call, raw_id, id](Result<std::string> answer) {
+      ledger->answer(call, response_of(raw_id, id, std::move(answer)));
+    };
+  }
+  backends_->send(upstream, std::move(request), std::move(done));
   // After the send: an upstream does not know of an id before, and would let its cancellation pass.
   job.call->on_cancel([backends = backends_, upstream, id] { backends->cancel(upstream, id); });
 }
 
-void Forward::settle(const std::shared_ptr<Call>& call, std::string_view raw_id, std::uint64_t id,
-                     Result<std::string> answer) {
-  if (!answer) return ledger_->answer(call, upstream_failed(raw_id, answer.error().code));
+mcp::Response Forward::response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer) {
+  if (!answer) return upstream_failed(raw_id, answer.error().code);
   const auto answered_id = mcp::member(*answer, "id");
   const bool is_answer = answered_id && *answered_id == std::to_string(id) &&
                          (mcp::member(*answer, "result") || mcp::member(*answer, "error"));
-  if (!is_answer) return ledger_->answer(call, upstream_failed(raw_id, Code::kUpstream));
+  if (!is_answer) return upstream_failed(raw_id, Code::kUpstream);
   answer->replace(static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
-  ledger_->answer(call, json_response(std::move(*answer)));
+  return json_response(std::move(*answer));
 }
 
 }  // namespace ringside::worker

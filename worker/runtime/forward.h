@@ -19,7 +19,7 @@ namespace ringside::worker {
 /// Thread-safe. Held by shared_ptr, which calls under way keep.
 class Forward : public std::enable_shared_from_this<Forward> {
  public:
-  Forward(Duration call_timeout, const Clock& clock, std::shared_ptr<Backends> backends,
+  Forward(Duration call_timeout, std::size_t max_body_bytes, const Clock& clock, std::shared_ptr<Backends> backends,
           std::shared_ptr<CatalogCache> catalog, std::shared_ptr<Ledger> ledger);
 
   /// `envelope` and `reader` are of the call's body, which stays in the call; neither is kept.
@@ -32,6 +32,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
     std::shared_ptr<Call> call;
     std::string_view raw_id;
     std::string_view raw_name;
+    std::string_view raw_token;  ///< params._meta.progressToken; empty: none
     std::string name;
     SteadyTime deadline;
   };
@@ -40,9 +41,10 @@ class Forward : public std::enable_shared_from_this<Forward> {
   void with_catalog(const std::shared_ptr<Call>& call, std::string_view raw_id, CatalogCache::Ready ready);
   void route(const Job& job, const CatalogSnapshot& catalog);
   void send(const Job& job, const mcp::ToolRoute& route);
-  void settle(const std::shared_ptr<Call>& call, std::string_view raw_id, std::uint64_t id, Result<std::string> answer);
+  [[nodiscard]] static mcp::Response response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer);
 
   const Duration call_timeout_;
+  const std::size_t max_body_bytes_;
   const Clock& clock_;
   const std::shared_ptr<Backends> backends_;
   const std::shared_ptr<CatalogCache> catalog_;

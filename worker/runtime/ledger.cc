@@ -14,6 +14,11 @@ void Ledger::answer(const std::shared_ptr<Call>& call, mcp::Response response) {
   under_way_.fetch_sub(1, std::memory_order_relaxed);
 }
 
+void Ledger::end(const std::shared_ptr<Call>& call) {
+  call->end();
+  under_way_.fetch_sub(1, std::memory_order_relaxed);
+}
+
 RuntimeStats Ledger::stats() const {
   RuntimeStats stats;
   for (std::size_t door = 0; door < kDoorCount; ++door) {

@@ -12,9 +12,11 @@ namespace ringside::worker {
 
 class Ledger {
  public:
-  /// A call came in. Exactly one answer() follows.
+  /// A call came in. Exactly one answer() or end() follows.
   void begin(Door door);
   void answer(const std::shared_ptr<Call>& call, mcp::Response response);
+  /// The same for an answer that was begun as a stream.
+  void end(const std::shared_ptr<Call>& call);
   [[nodiscard]] RuntimeStats stats() const;
 
  private:

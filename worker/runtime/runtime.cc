@@ -13,12 +13,15 @@
 #include "worker/runtime/forward.h"
 #include "worker/runtime/front.h"
 #include "worker/runtime/ledger.h"
+#include "worker/runtime/listeners.h"
 #include "worker/runtime/sessions.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr std::string_view kEchoPath = "/_ringside/echo";
+constexpr std::string_view kToolsChanged = R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})";
+constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expired
 constexpr std::string_view kStoreDown = "the session store is not available";
 
 mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
@@ -101,19 +104,23 @@ std::optional<mcp::Response> read_initialize(const mcp::Envelope& envelope, cons
 
 struct Runtime::State {
   State(RuntimeOptions options_in, const Clock& clock_in, std::unique_ptr<SessionStore> store,
-        std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
+        std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch_in,
         Invalidate invalidate_in)
       : options(std::move(options_in)),
         clock(clock_in),
         invalidate(std::move(invalidate_in)),
-        sessions(options.session_ttl_ms, std::move(store), epoch),
+        sessions(options.session_ttl_ms, std::move(store), epoch_in),
+        epoch(epoch_in),
         backends(std::make_shared<Backends>(std::move(upstreams))),
         catalog(std::make_shared<CatalogCache>(
             CatalogOptions{.ttl = options.catalog_ttl, .fetch_timeout = options.call_timeout}, clock, backends)),
-        forward(std::make_shared<Forward>(options.call_timeout, clock, backends, catalog, ledger)) {
-    backends->on_tools_changed([weak = std::weak_ptr(catalog)](std::size_t upstream) {
-      if (const auto cache = weak.lock()) cache->invalidate(upstream);
-    });
+        forward(
+            std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, backends, catalog, ledger)) {
+    backends->on_tools_changed(
+        [weak = std::weak_ptr(catalog), weak_listeners = std::weak_ptr(listeners)](std::size_t upstream) {
+          if (const auto cache = weak.lock()) cache->invalidate(upstream);
+          if (const auto all = weak_listeners.lock()) all->tell_all(kToolsChanged);
+        });
   }
 
   const RuntimeOptions options;
@@ -121,19 +128,27 @@ struct Runtime::State {
   const Invalidate invalidate;
   const std::shared_ptr<Ledger> ledger = std::make_shared<Ledger>();
   Sessions sessions;
+  const std::atomic<std::uint64_t>& epoch;
+  const std::shared_ptr<Listeners> listeners = std::make_shared<Listeners>(ledger);
   const std::shared_ptr<Backends> backends;
   const std::shared_ptr<CatalogCache> catalog;
   const std::shared_ptr<Forward> forward;
 
   void serve(const std::shared_ptr<Call>& call);
+  void look_after_streams();
   void answer(const std::shared_ptr<Call>& call, mcp::Response response) { ledger->answer(call, std::move(response)); }
 
  private:
   void serve_post(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
+  void serve_get(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
   void serve_delete(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
   void dispatch(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader);
   mcp::Response initialize(const mcp::Request& request, const mcp::Envelope& envelope,
                            const mcp::EnvelopeReader& reader, const mcp::Caller& caller, std::int64_t now_ms);
+
+  // Of look_after_streams(), which one thread calls.
+  std::uint64_t looked_epoch_ = 0;
+  SteadyTime look_by_{};
 };
 
 void Runtime::State::serve(const std::shared_ptr<Call>& call) {
@@ -154,7 +169,27 @@ void Runtime::State::serve(const std::shared_ptr<Call>& call) {
   }
   if (request.method == "POST") return serve_post(call, *caller, now_ms);
   if (request.method == "DELETE") return serve_delete(call, *caller, now_ms);
-  answer(call, refuse_method(!mcp::find_session_id(request).empty()));
+  serve_get(call, *caller, now_ms);
+}
+
+void Runtime::State::serve_get(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms) {
+  const mcp::Request& request = call->request();
+  const std::string id = mcp::find_session_id(request);
+  if (id.empty() || request.method != "GET" || !call->streams()) return answer(call, refuse_method(!id.empty()));
+  if (auto refusal = refuse_session(sessions.enter(id, request.server_id, caller, now_ms))) {
+    return answer(call, std::move(*refusal));
+  }
+  listeners->add(call, id);
+}
+
+void Runtime::State::look_after_streams() {
+  const std::uint64_t now_epoch = epoch.load(std::memory_order_acquire);
+  const SteadyTime now = clock.now();
+  if (now_epoch == looked_epoch_ && now < look_by_) return;
+  looked_epoch_ = now_epoch;
+  look_by_ = now + kLookEvery;
+  listeners->end_sessions(
+      [this, now_ms = clock.wall_ms()](const std::string& session) { return sessions.gone(session, now_ms); });
 }
 
 void Runtime::State::serve_delete(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms) {
@@ -162,7 +197,10 @@ void Runtime::State::serve_delete(const std::shared_ptr<Call>& call, const mcp::
   const std::string id = mcp::find_session_id(request);
   if (id.empty()) return answer(call, refuse_method(false));
   SessionOutcome outcome = sessions.enter(id, request.server_id, caller, now_ms);
-  if (outcome == SessionOutcome::kAdmitted) outcome = sessions.erase(id);
+  if (outcome == SessionOutcome::kAdmitted) {
+    outcome = sessions.erase(id);
+    listeners->end_session(id);
+  }
   // The first try has ended it.
   if (outcome == SessionOutcome::kUnknown && request.retry) return answer(call, empty_response(204));
   if (auto refusal = refuse_session(outcome)) return answer(call, std::move(*refusal));
@@ -225,7 +263,7 @@ mcp::Response Runtime::State::initialize(const mcp::Request& request, const mcp:
   }
   mcp::Response response = result_response(
       envelope.id, R"({"protocolVersion":)" + mcp::encode_string(asked.protocol_version) +
-                       R"(,"capabilities":{"tools":{"listChanged":false}},"serverInfo":{"name":"ringside","version":)" +
+                       R"(,"capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"ringside","version":)" +
                        mcp::encode_string(options.version) + "}}");
   response.headers.set("mcp-session-id", std::move(id));
   return response;
@@ -237,7 +275,10 @@ Runtime::Runtime(RuntimeOptions options, const Clock& clock, std::unique_ptr<Ses
     : state_(std::make_shared<State>(std::move(options), clock, std::move(store), std::move(upstreams), epoch,
                                      std::move(invalidate))) {}
 
-Runtime::~Runtime() { state_->backends->close(); }
+Runtime::~Runtime() {
+  state_->listeners->end_all();
+  state_->backends->close();
+}
 
 void Runtime::serve(const std::shared_ptr<Call>& call) {
   // Kept to the end: once the call is answered its door may close, and the runtime go away, while this thread still
@@ -246,6 +287,8 @@ void Runtime::serve(const std::shared_ptr<Call>& call) {
   state->serve(call);
 }
 
+void Runtime::look_after_streams() { state_->look_after_streams(); }
+void Runtime::end_streams() { state_->listeners->end_all(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const { return state_->ledger->stats(); }
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }

@@ -49,6 +49,11 @@ class Runtime {
   /// Answers `call` exactly once, perhaps before this returns. Any thread.
   void serve(const std::shared_ptr<Call>& call);
 
+  /// Once in a while: ends streams whose session has ended, at another worker perhaps. May ask the store.
+  void look_after_streams();
+  /// Ends the streams that nothing else ends, so that the doors can drain. From now on new ones end at once.
+  void end_streams();
+
   [[nodiscard]] const RuntimeOptions& options() const;
   [[nodiscard]] RuntimeStats stats() const;
   [[nodiscard]] std::vector<UpstreamStatus> upstreams() const;

@@ -194,6 +194,11 @@ SessionOutcome Sessions::open(const std::string& id, std::string_view server_id,
   return SessionOutcome::kDenied;
 }
 
+bool Sessions::gone(const std::string& id, std::int64_t now_ms) {
+  const auto record = read(id, now_ms);
+  return record.ok() && *record == nullptr;
+}
+
 SessionOutcome Sessions::erase(const std::string& id) {
   const auto erased = store_->erase(id);
   if (!erased) return SessionOutcome::kUnavailable;

@@ -37,6 +37,8 @@ class Sessions {
   /// The same for initialize, which also makes the session when there is none (never kUnknown or kExpired: kDenied).
   [[nodiscard]] SessionOutcome open(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
                                     std::string_view protocol_version, std::int64_t now_ms);
+  /// True when the store says that there is no such session (any more).
+  [[nodiscard]] bool gone(const std::string& id, std::int64_t now_ms);
   /// Ends a session in the store and here. kAdmitted: this call ended it; kUnknown: there was none any more.
   [[nodiscard]] SessionOutcome erase(const std::string& id);
 

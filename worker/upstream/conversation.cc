@@ -45,10 +45,12 @@ Incoming understand(mcp::EnvelopeReader& reader, const std::string& message) {
     case mcp::Envelope::Kind::kResponse:
       return {Incoming::Kind::kAnswer, number(envelope.id), {}};
     case mcp::Envelope::Kind::kNotification:
-      return {envelope.method == "notifications/tools/list_changed" ? Incoming::Kind::kToolsChanged
-                                                                    : Incoming::Kind::kNotice,
-              std::nullopt,
-              {}};
+      if (envelope.method == "notifications/tools/list_changed") return {Incoming::Kind::kToolsChanged, {}, {}};
+      if (envelope.method != "notifications/progress") return {Incoming::Kind::kNotice, {}, {}};
+      if (const auto token = reader.param("progressToken"); token.ok() && *token) {
+        return {Incoming::Kind::kProgress, number(**token), {}};
+      }
+      return {Incoming::Kind::kNotice, {}, {}};
     case mcp::Envelope::Kind::kRequest:
       break;
   }

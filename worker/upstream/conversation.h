@@ -30,11 +30,12 @@ struct Incoming {
     kAnswer,        ///< a response; `id` says to what
     kQuestion,      ///< a request to us; `reply` is what to send back
     kToolsChanged,  ///< notifications/tools/list_changed
-    kNotice,        ///< any other notification: nobody listens yet
+    kProgress,      ///< notifications/progress; `id` says of what
+    kNotice,        ///< any other notification
     kNoise,         ///< not a JSON-RPC message
   };
   Kind kind = Kind::kNoise;
-  std::optional<std::uint64_t> id;  ///< of an answer; none: not a number of ours
+  std::optional<std::uint64_t> id;  ///< of an answer or of progress; none: not a number of ours
   std::string reply;
 };
 

@@ -63,19 +63,23 @@ void Post::on_head(int status, const mcp::Headers& headers) {
   }
 }
 
-bool Post::on_data(std::string_view bytes) {
-  if (form_ == Form::kEvents) {
-    if (finished_ && !discard(bytes)) return false;
-    too_large_ = !events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); }).ok();
-    return !too_large_;
-  }
+http::Flow Post::on_data(std::string_view bytes) {
+  if (form_ == Form::kEvents) return feed_events(bytes);
   if (form_ != Form::kJson) return discard(bytes);
   if (bytes.size() > max_body_bytes_ - body_.size()) {
     too_large_ = true;
-    return false;
+    return http::Flow::kStop;
   }
   body_ += bytes;
-  return true;
+  return http::Flow::kMore;
+}
+
+http::Flow Post::feed_events(std::string_view bytes) {
+  if (finished_ && discard(bytes) == http::Flow::kStop) return http::Flow::kStop;
+  reader_is_slow_ = false;
+  too_large_ = !events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); }).ok();
+  if (too_large_) return http::Flow::kStop;
+  return reader_is_slow_ && !finished_ ? http::Flow::kWait : http::Flow::kMore;
 }
 
 void Post::on_done(const Status& status) {
@@ -87,17 +91,20 @@ void Post::on_done(const Status& status) {
 void Post::event(mcp::SseEvent&& event) {
   if (event.data.empty()) return;
   auto incoming = understand(reader_, event.data);
-  if (incoming.kind == Incoming::Kind::kAnswer && incoming.id == id_ && !finished_) {
+  using Kind = Incoming::Kind;
+  if (incoming.kind == Kind::kAnswer && incoming.id == id_ && !finished_) {
     finish(std::move(event.data));
     if (hooks_.lingers) hooks_.lingers();
+  } else if ((incoming.kind == Kind::kProgress || incoming.kind == Kind::kNotice) && hooks_.notice && !finished_) {
+    reader_is_slow_ = !hooks_.notice(std::move(event.data)) || reader_is_slow_;
   } else if (hooks_.message) {
     hooks_.message(std::move(incoming));
   }
 }
 
-bool Post::discard(std::string_view bytes) {
+http::Flow Post::discard(std::string_view bytes) {
   discarded_ += bytes.size();
-  return discarded_ <= kMaxDiscardedBytes;
+  return discarded_ <= kMaxDiscardedBytes ? http::Flow::kMore : http::Flow::kStop;
 }
 
 void Post::finish(Result<std::string> answer) {

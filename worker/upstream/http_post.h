@@ -27,9 +27,11 @@ class Post final : public http::Exchange {
  public:
   struct Hooks {
     std::function<void(PostResult)> result;  ///< exactly once
-    std::function<void(Incoming)> message;   ///< other messages of the stream, before or after the result
-    std::function<void()> lingers;           ///< the answer came; the stream goes on
-    std::function<void()> over;              ///< the exchange is over; last of all
+    /// A notification before the result, which is the caller's; false as UpstreamRequest::on_message. May be null.
+    std::function<bool(std::string)> notice;
+    std::function<void(Incoming)> message;  ///< other messages of the stream, before or after the result
+    std::function<void()> lingers;          ///< the answer came; the stream goes on
+    std::function<void()> over;             ///< the exchange is over; last of all
   };
 
   /// `id`: the answer to wait for; none for a notification. `reader` belongs to the HTTP client's thread.
@@ -37,14 +39,15 @@ class Post final : public http::Exchange {
        mcp::EnvelopeReader& reader, Hooks hooks);
 
   void on_head(int status, const mcp::Headers& headers) override;
-  bool on_data(std::string_view bytes) override;
+  http::Flow on_data(std::string_view bytes) override;
   void on_done(const Status& status) override;
 
  private:
   enum class Form { kNone, kJson, kEvents, kOther };
 
   void event(mcp::SseEvent&& event);
-  bool discard(std::string_view bytes);
+  http::Flow feed_events(std::string_view bytes);
+  http::Flow discard(std::string_view bytes);
   void finish(Result<std::string> answer);
   [[nodiscard]] Result<std::string> conclude(const Status& status);
   [[nodiscard]] Error no_answer(std::string_view why) const;
@@ -62,6 +65,7 @@ class Post final : public http::Exchange {
   mcp::SseParser events_;
   std::size_t discarded_ = 0;
   bool too_large_ = false;
+  bool reader_is_slow_ = false;
   bool finished_ = false;
 };
 

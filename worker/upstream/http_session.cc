@@ -38,6 +38,7 @@ void HttpSession::send(UpstreamRequest request, UpstreamDone done) {
       RS_CHECK(fresh, "ids are unique in a worker");
       job->second.message = std::move(request.message);
       job->second.done = std::move(done);
+      job->second.on_message = std::move(request.on_message);
       if (request.deadline != SteadyTime::max()) {
         job->second.deadline = timer_.arm(request.deadline, [self = weak_from_this(), id] {
           const auto session = self.lock();
@@ -52,6 +53,12 @@ void HttpSession::send(UpstreamRequest request, UpstreamDone done) {
 }
 
 void HttpSession::cancel(std::uint64_t id) { give_up(id, {Code::kCancelled, 0, "cancelled"}, "cancelled"); }
+
+void HttpSession::resume(std::uint64_t id) {
+  const std::lock_guard lock(mutex_);
+  const auto job = jobs_.find(id);
+  if (job != jobs_.end() && job->second.flight) client_.resume(job->second.flight->exchange);
+}
 
 void HttpSession::close() {
   std::vector<UpstreamDone> dones;
@@ -83,8 +90,9 @@ void HttpSession::dispatch(std::uint64_t id, Job& job) {
     job.in_session = !session_id_.empty();
     // Only a session can be lost, once, and only then the bytes are needed again.
     auto bytes = job.in_session && !job.sent_again ? job.message : std::move(job.message);
-    job.flight = start(std::move(bytes), id, SteadyTime::max(),
-                       [this, id](PostResult result) { answered(id, std::move(result)); });
+    job.flight = start(
+        std::move(bytes), id, SteadyTime::max(), [this, id](PostResult result) { answered(id, std::move(result)); },
+        job.on_message);
     return;
   }
   waiting_.push_back(id);
@@ -117,12 +125,14 @@ void HttpSession::reply(std::string message) {
 }
 
 std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std::optional<std::uint64_t> id,
-                                                        SteadyTime deadline, std::function<void(PostResult)> result) {
+                                                        SteadyTime deadline, std::function<void(PostResult)> result,
+                                                        std::function<bool(std::string)> notice) {
   auto flight = std::make_shared<Flight>();
   // The hooks hold the session; the client lets go of them, and so of it, when the exchange is over.
   auto post = std::make_shared<Post>(
       options_.name, id, options_.max_body_bytes, reader_,
       Post::Hooks{.result = std::move(result),
+                  .notice = std::move(notice),
                   .message = [self = shared_from_this()](Incoming message_in) { self->heard(std::move(message_in)); },
                   .lingers = [this, flight] { linger(flight); },
                   .over = [this, flight] { over(flight); }});
@@ -235,6 +245,7 @@ void HttpSession::heard(Incoming message) {
     case Incoming::Kind::kNoise:
       tally_.dropped("not a JSON-RPC message");
       break;
+    case Incoming::Kind::kProgress:
     case Incoming::Kind::kNotice:
       break;
     case Incoming::Kind::kToolsChanged:

@@ -29,6 +29,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
 
   void send(UpstreamRequest request, UpstreamDone done);
   void cancel(std::uint64_t id);
+  void resume(std::uint64_t id);
   /// Set before the first send.
   void on_tools_changed(std::function<void()> changed) { tools_changed_ = std::move(changed); }
   /// Ends every request with kCancelled, then the session at the upstream: best effort, 500 ms at the most.
@@ -45,6 +46,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   struct Job {
     std::string message;
     UpstreamDone done;
+    std::function<bool(std::string)> on_message;
     Timer::Token deadline;
     std::shared_ptr<Flight> flight;  ///< null while it waits for the session
     std::uint64_t generation = 0;    ///< of the session it was sent under
@@ -58,7 +60,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void notify(std::string message);
   void reply(std::string message);
   std::shared_ptr<Flight> start(std::string message, std::optional<std::uint64_t> id, SteadyTime deadline,
-                                std::function<void(PostResult)> result);
+                                std::function<void(PostResult)> result,
+                                std::function<bool(std::string)> notice = nullptr);
   [[nodiscard]] http::ClientRequest request() const;
   [[nodiscard]] Job take(std::unordered_map<std::uint64_t, Job>::iterator job);
   [[nodiscard]] std::vector<UpstreamDone> take_all();

@@ -22,6 +22,7 @@ class HttpUpstream final : public Upstream {
     session_->send(std::move(request), std::move(done));
   }
   void cancel(std::uint64_t id) override { session_->cancel(id); }
+  void resume(std::uint64_t id) override { session_->resume(id); }
   void on_tools_changed(std::function<void()> changed) override { session_->on_tools_changed(std::move(changed)); }
   [[nodiscard]] UpstreamStatus status() const override { return session_->tally().status(); }
 

@@ -237,6 +237,9 @@ void StdioLoop::understand_line(std::string_view line) {
     case Incoming::Kind::kToolsChanged:
       if (tools_changed_) tools_changed_();
       return;
+    case Incoming::Kind::kProgress:
+      if (incoming.id && requests_.notify(*incoming.id, std::move(message))) return;
+      return tally_.dropped("progress that nobody waits for");
     case Incoming::Kind::kNotice:
       return;
     case Incoming::Kind::kNoise:

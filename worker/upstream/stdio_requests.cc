@@ -34,7 +34,9 @@ void StdioRequests::add(UpstreamRequest request, UpstreamDone done) {
   auto& list = released_ ? outbox_ : waiting_;
   const auto reserved = request.message.size();
   const auto place = list.insert(list.end(), Item{as_line(std::move(request.message)), request.id, reserved, 0});
-  const auto fresh = pending_.emplace(request.id, Pending{std::move(done), request.deadline, place}).second;
+  const auto fresh =
+      pending_.emplace(request.id, Pending{std::move(done), std::move(request.on_message), request.deadline, place})
+          .second;
   RS_CHECK(fresh, "ids are unique in a worker");
   if (request.deadline != SteadyTime::max()) deadlines_.emplace(request.deadline, request.id);
 }
@@ -75,6 +77,14 @@ bool StdioRequests::answer(std::uint64_t id, std::string response) {
   // What has not been written whole cannot have been understood: whatever this answers, it is not the request.
   if (pending == pending_.end() || pending->second.place) return false;
   take(pending)(std::move(response));
+  return true;
+}
+
+bool StdioRequests::notify(std::uint64_t id, std::string message) {
+  const auto pending = pending_.find(id);
+  if (pending == pending_.end() || pending->second.place || !pending->second.on_message) return false;
+  // All requests share the child's pipe, so a slow reader is not waited for.
+  static_cast<void>(pending->second.on_message(std::move(message)));
   return true;
 }
 

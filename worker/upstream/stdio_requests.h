@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <optional>
 #include <set>
@@ -44,6 +45,8 @@ class StdioRequests {
 
   /// Ends request `id` with `response`; false when nobody waits for it.
   bool answer(std::uint64_t id, std::string response);
+  /// Hands a notification to whoever waits for request `id`; false when nobody does.
+  bool notify(std::uint64_t id, std::string message);
   /// Ends request `id`, if it is there: unsent if possible, with notifications/cancelled if not.
   void cancel(std::uint64_t id);
   /// Does the same to whatever is past its deadline.
@@ -63,6 +66,7 @@ class StdioRequests {
   using Place = std::list<Item>::iterator;
   struct Pending {
     UpstreamDone done;
+    std::function<bool(std::string)> on_message;
     SteadyTime deadline;
     std::optional<Place> place;  ///< none once all of it is written
   };

@@ -25,6 +25,11 @@ struct UpstreamRequest {
   std::string message;  ///< the whole JSON-RPC request; its id is the number below, unique in this worker
   std::uint64_t id = 0;
   SteadyTime deadline = SteadyTime::max();
+  /// Gets each notification that belongs to the request and comes before its answer, validated, as the bytes that came;
+  /// one at a time, on any thread. Over HTTP those are what the answer's stream holds; over stdio,
+  /// notifications/progress whose token is the number `id`. False: the reader is slow, so wait for resume(id) where the
+  /// transport can. May be null.
+  std::function<bool(std::string message)> on_message;
 };
 
 /// The whole JSON-RPC response with that id, validated as JSON, as the bytes that came. Errors: kUnavailable (not
@@ -42,6 +47,8 @@ class Upstream {
   virtual void send(UpstreamRequest request, UpstreamDone done) = 0;
   /// The caller gave up: tells the upstream (notifications/cancelled) and ends it with kCancelled soon.
   virtual void cancel(std::uint64_t id) = 0;
+  /// There is room again for messages of this request.
+  virtual void resume(std::uint64_t /*id*/) {}
   /// `changed` is called when the upstream says that its tools have changed. Set before the first send.
   virtual void on_tools_changed(std::function<void()> changed) = 0;
   [[nodiscard]] virtual UpstreamStatus status() const = 0;

@@ -1,0 +1,123 @@
+// Answers whose length nobody knows yet: each is a part of an answer that goes in parts, of a body that still grows.
+
+#include <algorithm>
+#include <utility>
+
+#include "shm/worker_end.h"
+#include "shm/worker_state.h"
+
+namespace ringside::shm {
+namespace {
+
+// Of what a client has not read, before the writer shall wait; and how little of it before it may go on.
+constexpr std::size_t kMuch = 256UL * 1024;
+constexpr std::size_t kLittle = kMuch / 2;
+
+}  // namespace
+
+void WorkerEnd::on_room(std::function<void(std::uint32_t slot, std::uint64_t sequence)> callback) {
+  state_->on_room = std::move(callback);
+}
+
+void WorkerEnd::begin_stream(std::uint32_t slot, std::uint64_t sequence, int status, std::string header) {
+  State& state = *state_;
+  RS_CHECK(slot < kSlots && state.slots[slot].taken == sequence && state.slots[slot].under_way.load(),
+           "a call that is under way is answered, once");
+  RS_CHECK((state.options.features & kFeatureParts) != 0, "streams go in parts");
+  state.free_parts_in(slot);
+  {
+    const std::lock_guard lock(state.mutex);
+    if (state.refused()) return;
+    Leaving& stream = state.leaving.emplace_back();
+    stream.sequence = sequence;
+    stream.slot = slot;
+    stream.status = status;
+    stream.header = std::move(header);
+    stream.stream = stream.open = true;
+    state.slots[slot].streams = true;
+    state.slots[slot].stream = std::prev(state.leaving.end());
+    ++state.streams;
+    state.leaving_bytes.fetch_add(1, std::memory_order_relaxed);
+  }
+  send_parts();
+}
+
+WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequence, std::string_view piece) {
+  State& state = *state_;
+  {
+    const std::lock_guard lock(state.mutex);
+    Leaving* const stream = state.stream_of(slot, sequence);
+    if (stream == nullptr || stream->cancelled || state.refused()) return Room::kMore;  // nobody reads it any more
+    const std::size_t most = state.options.max_body_bytes - std::min(state.options.max_body_bytes, stream->unsent());
+    const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
+    stream->cut = stream->cut || piece.size() > most || waiting + piece.size() > state.options.max_parts_bytes;
+    if (stream->cut) return Room::kCut;
+    stream->more.append(piece);
+    state.leaving_bytes.fetch_add(piece.size(), std::memory_order_relaxed);
+    state.rouse(slot);
+  }
+  send_parts();
+  const std::lock_guard lock(state.mutex);
+  Leaving* const stream = state.stream_of(slot, sequence);
+  if (stream == nullptr) return Room::kMore;
+  stream->owes_room = stream->unsent() >= kMuch;
+  return stream->owes_room ? Room::kSlow : Room::kMore;
+}
+
+void WorkerEnd::end_stream(std::uint32_t slot, std::uint64_t sequence) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    Leaving* const stream = state_->stream_of(slot, sequence);
+    if (stream == nullptr) return;
+    stream->open = false;
+    state_->rouse(slot);
+  }
+  send_parts();
+}
+
+Leaving* WorkerEnd::State::stream_of(std::uint32_t slot, std::uint64_t sequence) {
+  SlotUse& use = slots.at(slot);
+  return use.streams && use.stream->sequence == sequence ? &*use.stream : nullptr;
+}
+
+std::uint32_t WorkerEnd::State::stream_share(std::uint32_t slot) const {
+  const std::uint32_t half = blocks.blocks() / 2;
+  const std::uint32_t left = half - std::min(half, stream_blocks);
+  const std::uint32_t fair = std::max(1U, half / std::max(1U, streams));
+  return std::min(left, fair - std::min(fair, slots[slot].stream_blocks));
+}
+
+void WorkerEnd::State::rest(std::list<Leaving>::iterator at) {
+  at->resting = true;
+  leaving_bytes.fetch_sub(1, std::memory_order_relaxed);
+  resting.splice(resting.end(), leaving, at);
+}
+
+void WorkerEnd::State::rouse(std::uint32_t slot) {
+  const auto at = slots[slot].stream;
+  if (!std::exchange(at->resting, false)) return;
+  leaving_bytes.fetch_add(1, std::memory_order_relaxed);
+  leaving.splice(leaving.end(), resting, at);
+}
+
+void WorkerEnd::State::settle_stream(std::list<Leaving>::iterator at, std::size_t bytes, bool last) {
+  leaving_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  if (last) {
+    leaving_bytes.fetch_sub(at->body.size() - at->sent + at->more.size() + 1, std::memory_order_relaxed);
+    slots[at->slot].streams = false;
+    --streams;
+    leaving.erase(at);
+    return;
+  }
+  if (at->owes_room && at->unsent() < kLittle) {
+    at->owes_room = false;
+    if (on_room) roomy.emplace_back(at->slot, at->sequence);
+  }
+  if (at->due()) {
+    leaving.splice(leaving.end(), leaving, at);  // the next one's turn
+  } else {
+    rest(at);
+  }
+}
+
+}  // namespace ringside::shm

@@ -1,0 +1,98 @@
+#include "worker/runtime/listeners.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mcp/sse.h"
+#include "rpc/errors.h"
+#include "worker/runtime/event_answer.h"
+
+namespace ringside::worker {
+
+void Listeners::add(const std::shared_ptr<Call>& call, const std::string& session) {
+  bool closed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    closed = closed_;
+    Streams& streams = sessions_[session];
+    if (streams.size() >= kMaxStreamsPerSession) {
+      return ledger_->answer(call, rpc::detail_error(429, "Too many streams of this session"));
+    }
+    // Under the lock: no message comes before the head.
+    if (!call->begin(event_stream_head())) return;
+    if (!closed) streams.push_back(call);
+    if (streams.empty()) sessions_.erase(session);
+  }
+  if (closed) return ledger_->end(call);
+  call->on_cancel([weak = weak_from_this(), session, raw = call.get()] {
+    if (const auto self = weak.lock()) self->drop(session, raw);
+  });
+}
+
+void Listeners::tell_all(std::string_view json) {
+  const std::string event = mcp::format_sse(json);
+  Streams cut;  // who did not read
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [session, streams] : sessions_) {
+      if (streams.back()->write(event) == Written::kCut) cut.push_back(streams.back());
+    }
+  }
+  for (const auto& stream : cut) stream->cancel();
+}
+
+void Listeners::end_sessions(const std::function<bool(const std::string& session)>& gone) {
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [session, streams] : sessions_) names.push_back(session);
+  }
+  for (const std::string& name : names) {
+    if (gone(name)) end_session(name);
+  }
+}
+
+void Listeners::end_session(const std::string& session) {
+  Streams streams;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(session);
+    if (found == sessions_.end()) return;
+    streams = std::move(found->second);
+    sessions_.erase(found);
+  }
+  end(streams);
+}
+
+void Listeners::end_all() {
+  std::map<std::string, Streams> sessions;
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    sessions.swap(sessions_);
+  }
+  for (const auto& [session, streams] : sessions) end(streams);
+}
+
+void Listeners::end(const Streams& streams) {
+  for (const auto& stream : streams) ledger_->end(stream);
+}
+
+void Listeners::drop(const std::string& session, const Call* call) {
+  Streams dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(session);
+    if (found == sessions_.end()) return;
+    Streams& streams = found->second;
+    const auto at =
+        std::find_if(streams.begin(), streams.end(), [call](const auto& each) { return each.get() == call; });
+    if (at == streams.end()) return;
+    dropped.push_back(std::move(*at));
+    streams.erase(at);
+    if (streams.empty()) sessions_.erase(found);
+  }
+  end(dropped);
+}
+
+}  // namespace ringside::worker

@@ -1,0 +1,50 @@
+#pragma once
+// The streams that clients opened with GET, to hear what is no answer to anything they asked. A session may have
+// several; a message goes to one of them (2025-11-25, basic/transports, "Multiple Connections"). Thread-safe.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "worker/runtime/call.h"
+#include "worker/runtime/ledger.h"
+
+namespace ringside::worker {
+
+/// Held by shared_ptr; calls under way know it weakly.
+class Listeners : public std::enable_shared_from_this<Listeners> {
+ public:
+  /// More streams of one session are refused with 429.
+  static constexpr std::size_t kMaxStreamsPerSession = 16;
+
+  explicit Listeners(std::shared_ptr<Ledger> ledger) : ledger_(std::move(ledger)) {}
+
+  /// Begins the stream that `call` asks for; it lasts until the call is cancelled or one of the functions below ends
+  /// it.
+  void add(const std::shared_ptr<Call>& call, const std::string& session);
+  /// Sends a JSON-RPC notification to every session that listens.
+  void tell_all(std::string_view json);
+  /// Ends the streams of the sessions for which `gone` says so. `gone` is called without a lock.
+  void end_sessions(const std::function<bool(const std::string& session)>& gone);
+  void end_session(const std::string& session);
+  /// Ends all of them; later ones end as soon as they have begun.
+  void end_all();
+
+ private:
+  using Streams = std::vector<std::shared_ptr<Call>>;
+
+  void end(const Streams& streams);
+  void drop(const std::string& session, const Call* call);
+
+  const std::shared_ptr<Ledger> ledger_;
+  std::mutex mutex_;
+  std::map<std::string, Streams> sessions_;  // the stream opened last hears the messages
+  bool closed_ = false;
+};
+
+}  // namespace ringside::worker
