@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "shm/run.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 #include "shm/worker_end.h"
 #include "shm/worker_state.h"
@@ -57,11 +58,13 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_
   Arriving& arriving = *use.arriving;
   const std::byte* const bytes = their_pool + block_offset(call.first) + body_offset(call.header_bytes);
   arriving.body.append(reinterpret_cast<const char*>(bytes), call.body_bytes);
+  step(Step::kPartCopied);
   const bool whole = arriving.body.size() == arriving.total;
   if (whole == ((call.flags & kSlotMore) != 0)) return refuse("bad_length");
   if (!whole) {
     took_part = true;
     RS_TRY_STATUS(ask_for_part(slot));
+    step(Step::kPartAsked);
     return std::optional<Taken>();
   }
   std::optional<Taken> taken(std::in_place);
@@ -184,7 +187,10 @@ void WorkerEnd::send_parts() {
   if (state.sending) return;
   state.sending = true;
   std::uint32_t parked = 0;
-  if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
+  if (!state.leaving.empty()) {
+    state.ours->starved.value.store(1, std::memory_order_seq_cst);
+    step(Step::kStarved);
+  }
   while (std::exchange(state.send_again, false) && !state.refused()) {
     while (true) {
       const auto part = state.next_part();
@@ -194,9 +200,11 @@ void WorkerEnd::send_parts() {
       const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
       lock.unlock();
       write_run(state.pool + block_offset((*part)->first), header, body);
+      step(Step::kPartWritten);
       lock.lock();
       const auto published = state.publish_part(**part);
       if (!published.ok()) break;
+      step(Step::kPartSent);
       if (*published != 0) parked = *published;
     }
   }
