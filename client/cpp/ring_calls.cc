@@ -87,7 +87,7 @@ bool RingCalls::take_one() {
   Entry* const entry = by_slot_.at((*taken)->slot);
   if (!(*taken)->more && !(*taken)->send_more) {
     ended_.fetch_add(1, std::memory_order_release);
-    give_turn();
+    turns_.call_first();
   }
   if (entry == nullptr || entry->sequence != (*taken)->sequence) return true;  // its caller has given up
   if ((*taken)->send_more) {
@@ -113,27 +113,37 @@ bool RingCalls::take_one() {
   return true;
 }
 
+bool RingCalls::may_look(Turn& turn) {
+  // Before the look, so that what ends meanwhile is not missed.
+  turn.seen = ended_.load(std::memory_order_acquire);
+  turn.looked = true;
+  if (!turns_.anybody()) return true;
+  const std::lock_guard lock(mutex_);
+  return turn.looked = turns_.may_look(turn);
+}
+
+bool RingCalls::has_turn(const Turn& turn) const {
+  const bool news = !turn.looked || ended_.load(std::memory_order_relaxed) != turn.seen;
+  return over_.has_value() || (news && turns_.is_first(turn));
+}
+
 bool RingCalls::wait_for_room(Turn& turn, SteadyTime deadline) {
   std::condition_variable called;
-  bool mine = false;
   Lock lock(mutex_);
-  if (over_ || ended() != turn.seen) return true;
-  if (turn.ticket == 0) turn.ticket = next_ticket_++;
   ++inside_;
-  turns_.emplace(turn.ticket, Waiter{SteadyTime::max(), [&] {
-                                       mine = true;
-                                       called.notify_one();
-                                     }});
-  called.wait_until(lock, deadline, [&] { return mine; });
-  const bool in_time = std::chrono::steady_clock::now() < deadline;
-  if (!mine) {
-    turns_.erase(turn.ticket);
-  } else if (!in_time) {
-    give_turn();
+  turns_.enter(turn);
+  if (!has_turn(turn)) {
+    bool mine = false;
+    turns_.wait(turn, SteadyTime::max(), [&] {
+      mine = true;
+      called.notify_one();
+    });
+    called.wait_until(lock, deadline, [&] { return mine; });
+    turns_.wait(turn, SteadyTime::max(), nullptr);
   }
   --inside_;
   if (closing_) left_.notify_all();
-  return in_time;
+  return now() < deadline;
 }
 
 void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()> then) {
@@ -144,38 +154,28 @@ void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()>
     reaper_wanted_.notify_one();
     nudge_reaper();
   };
-  if (over_ || ended() != turn.seen) return called();
-  if (turn.ticket == 0) turn.ticket = next_ticket_++;
-  turns_.emplace(turn.ticket, Waiter{deadline, std::move(called)});
+  turns_.enter(turn);
+  if (has_turn(turn)) return called();
+  turns_.wait(turn, deadline, std::move(called));
   reaper_wanted_.notify_one();  // it may have an earlier deadline to watch now
   nudge_reaper();
 }
 
-void RingCalls::pass_turn() {
+void RingCalls::leave(Turn& turn) {
+  if (turn.ticket == 0) return;
   const std::lock_guard lock(mutex_);
-  give_turn();
+  turns_.leave(turn);
 }
 
 void RingCalls::look_again() {
   const std::lock_guard lock(mutex_);
-  give_all_turns();
-}
-
-void RingCalls::give_turn() {
-  if (turns_.empty()) return;
-  const auto waiter = turns_.extract(turns_.begin());
-  waiter.mapped().turn();
-}
-
-void RingCalls::give_all_turns() {
-  for (const auto& [ticket, waiter] : std::exchange(turns_, {})) waiter.turn();
+  turns_.call_all();
 }
 
 /// When the reaper has something to expire.
 SteadyTime RingCalls::next_deadline() const {
-  SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
-  for (const auto& [ticket, waiter] : turns_) next = std::min(next, waiter.deadline);
-  return next;
+  const SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
+  return std::min(next, turns_.next_deadline());
 }
 
 void RingCalls::start_reaper() {
@@ -221,7 +221,7 @@ void RingCalls::resume() {
   suspended_ = false;
   // Calls that were given up meanwhile have left room, and no answer of theirs will tell.
   ended_.fetch_add(1, std::memory_order_release);
-  give_all_turns();
+  turns_.call_all();
   pass_lead();
 }
 
@@ -299,7 +299,7 @@ void RingCalls::end_locked(Error error) {
   for (Entry* entry : by_slot_) {
     if (entry != nullptr) settle(*entry, error);
   }
-  give_all_turns();
+  turns_.call_all();
 }
 
 void RingCalls::close() {
@@ -359,14 +359,7 @@ void RingCalls::run_finished(Lock& lock) {
 void RingCalls::expire(Lock& lock) {
   RS_CHECK(lock.owns_lock(), "the calls are looked at under their lock");
   const SteadyTime time = now();
-  for (auto waiter = turns_.begin(); waiter != turns_.end();) {
-    if (waiter->second.deadline > time) {
-      ++waiter;
-      continue;
-    }
-    const auto late = turns_.extract(waiter++);
-    late.mapped().turn();
-  }
+  turns_.expire(time);
   while (!async_.empty() && async_.begin()->first.first <= time) {
     const std::shared_ptr<Entry> entry = async_.begin()->second;
     settle(*entry, kTooLate);

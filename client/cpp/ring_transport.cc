@@ -207,25 +207,35 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
   return claim;
 }
 
+/// The same when it is its turn; kFull: it waits for it.
+Result<shm::ClientEnd::Claim> RingTransport::claim_in_turn(const Request& request, RingCalls::Turn& turn) {
+  if (options_.when_full == WhenFull::kWait && !calls_->may_look(turn)) {
+    return Error{Code::kFull, 0, "others were there before"};
+  }
+  auto claim = this->claim(request);
+  if (!must_wait(claim)) calls_->leave(turn);
+  return claim;
+}
+
 /// The same; where a full ring is waited for, kFull only at the request's deadline.
-Result<shm::ClientEnd::Claim> RingTransport::claim_in_turn(const Request& request) {
+Result<shm::ClientEnd::Claim> RingTransport::claim_in_time(const Request& request) {
   RingCalls::Turn turn;
   while (true) {
-    turn.seen = calls_->ended();
-    auto claim = this->claim(request);
-    const bool full = !claim.ok() && claim.error().code == Code::kFull;
-    if (!full || options_.when_full != WhenFull::kWait) return claim;
-    if (!calls_->wait_for_room(turn, request.deadline) || !usable()) return claim;
+    auto claim = claim_in_turn(request, turn);
+    if (!must_wait(claim)) return claim;
+    if (calls_->wait_for_room(turn, request.deadline) && usable()) continue;
+    calls_->leave(turn);
+    return claim;
   }
 }
 
 Outcome RingTransport::call(Request request, CallTrace* trace) {
   start_trace(trace, DoorChoice::kRing);
   if (!usable()) return {kRingGone, std::move(request)};
-  auto claim = claim_in_turn(request);
+  auto claim = claim_in_time(request);
   if (!claim.ok()) {
     if (claim.error().code == Code::kPeerLied) return {kRingLied, std::nullopt};
-    if (claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+    if (must_wait(claim)) {
       if (!usable()) return {kRingGone, std::move(request)};
       return {kTooLate};
     }
@@ -259,10 +269,9 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
 }
 
 bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
-  call->turn.seen = calls_->ended();
-  auto claim = this->claim(call->request);
+  auto claim = claim_in_turn(call->request, call->turn);
   if (!claim.ok() && claim.error().code == Code::kPeerLied) return false;
-  if (!claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+  if (must_wait(claim)) {
     calls_->when_room(call->turn, call->request.deadline, [this, call] { take_turn(call); });
     // A cancel that came before it was listed found nobody to tell.
     if (call->cancelled()) calls_->look_again();
@@ -289,10 +298,12 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
 void RingTransport::take_turn(const std::shared_ptr<AsyncCall>& call) {
   const bool late = std::chrono::steady_clock::now() >= call->request.deadline;
   if (call->cancelled() || late) {
-    calls_->pass_turn();
+    calls_->leave(call->turn);
     return call->done({late ? kTooLate : kGaveUp});
   }
-  if (!usable() || !send(call)) call->done({kRingGone, std::move(call->request)});
+  if (usable() && send(call)) return;
+  calls_->leave(call->turn);
+  call->done({kRingGone, std::move(call->request)});
 }
 
 /// How a published call ended without an answer. The workers' journals say whether one ever took the call.

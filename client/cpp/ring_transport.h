@@ -54,7 +54,11 @@ class RingTransport final : public Transport {
   [[nodiscard]] bool has_line() const { return attached_ && !lines_.back()->channel.broken(); }
 
   Result<shm::ClientEnd::Claim> claim(const Request& request);
-  Result<shm::ClientEnd::Claim> claim_in_turn(const Request& request);
+  Result<shm::ClientEnd::Claim> claim_in_turn(const Request& request, RingCalls::Turn& turn);
+  Result<shm::ClientEnd::Claim> claim_in_time(const Request& request);
+  [[nodiscard]] bool must_wait(const Result<shm::ClientEnd::Claim>& claim) const {
+    return !claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait;
+  }
   /// Sends a call by the ring, inline, or when it is its turn. False: it never began, and `call` is untouched.
   bool send(const std::shared_ptr<AsyncCall>& call);
   void take_turn(const std::shared_ptr<AsyncCall>& call);
