@@ -125,14 +125,36 @@ Result<std::uint32_t> WorkerEnd::State::admit_waiting() {
   while (!waiting_parts.empty()) {
     const auto [slot, sequence] = waiting_parts.front();
     const std::size_t bytes = slots[slot].parts_in;
-    // A body larger than the whole budget comes alone.
-    if (parts_in != 0 && parts_in + bytes > options.max_parts_bytes) break;
+    if (!take_budget(bytes)) return parked;
     waiting_parts.pop_front();
-    parts_in += bytes;
     slots[slot].part_asked = true;
     if (const std::uint32_t asleep = RS_TRY(publish(send_next(slot, sequence))); asleep != 0) parked = asleep;
   }
+  if (std::exchange(in_line, false)) options.budget->leave(this);
   return parked;
+}
+
+bool WorkerEnd::State::take_budget(std::size_t bytes) {
+  // A body larger than the whole budget comes alone.
+  if (parts_in != 0 && parts_in + bytes > options.max_parts_bytes) {
+    if (std::exchange(in_line, false)) options.budget->leave(this);
+    return false;
+  }
+  in_line = options.budget != nullptr && !options.budget->take(this, bytes, parts_in == 0, options.turn);
+  if (!in_line) parts_in += bytes;
+  return !in_line;
+}
+
+void WorkerEnd::admit_parts() {
+  State& state = *state_;
+  if (state.refused()) return;
+  std::uint32_t parked = 0;
+  {
+    const std::lock_guard lock(state.mutex);
+    const auto admitted = state.admit_waiting();
+    parked = admitted.ok() ? *admitted : 0;
+  }
+  if (parked != 0) state.wake_client(parked);
 }
 
 void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
@@ -148,6 +170,7 @@ void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
       waiting_parts.erase(waiting);  // never counted
     } else {
       parts_in -= bytes;
+      if (options.budget) options.budget->give(bytes);
     }
     const auto admitted = admit_waiting();
     parked = admitted.ok() ? *admitted : 0;
@@ -168,6 +191,7 @@ bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, in
     const std::lock_guard lock(state.mutex);
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
     if (waiting != 0 && waiting + body.size() > state.options.max_parts_bytes) return false;
+    if (state.options.budget && !state.options.budget->take_answer(body.size() + 1)) return false;
     Leaving& answer = state.leaving.emplace_back();
     answer.sequence = sequence;
     answer.slot = slot;
@@ -265,6 +289,7 @@ Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
   if (last) {
     slots[answer.slot].under_way.store(false, std::memory_order_release);
     leaving_bytes.fetch_sub(answer.body.size() + 1, std::memory_order_relaxed);
+    if (options.budget) options.budget->give_answer(answer.body.size() + 1);
   }
   const auto published = publish(entry);
   if (last) {

@@ -83,6 +83,9 @@ struct WorkerEnd::State {
   };
 
   State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   /// Ends the ring. `name` is a literal of docs/protocol.md; the first one stays.
   Error refuse(std::string_view name);
@@ -128,6 +131,8 @@ struct WorkerEnd::State {
   // With `mutex` held.
   /// Asks for second parts while there is budget for their calls. As publish().
   Result<std::uint32_t> admit_waiting();
+  /// True when there is room for a body of that size in the budgets, and takes it.
+  [[nodiscard]] bool take_budget(std::size_t bytes);
   /// The next part that there is room for, its run taken; nothing when there is none.
   Result<std::optional<Part>> next_part();
   Result<std::uint32_t> publish_part(const Part& part);
@@ -163,6 +168,7 @@ struct WorkerEnd::State {
   std::array<SlotUse, kSlots> slots{};
   std::deque<std::pair<std::uint32_t, std::uint64_t>> waiting_parts;  // slots and sequences whose second part is due
   std::size_t parts_in = 0;                                           // admitted
+  bool in_line = false;                                               // for room in the worker's budget
   std::list<Leaving> leaving;                                         // the first is served next
   std::atomic<std::size_t> leaving_bytes{0};
   bool sending = false;     // a thread is inside send_parts

@@ -256,6 +256,41 @@ TEST(RingTransport, a_large_call_is_served_in_the_midst_of_a_flood_of_small_ones
   }
 }
 
+/// A worker with room for one body of 3 MiB in parts, whatever ring it comes by.
+RingDoorOptions room_for_one() {
+  RingDoorOptions options;
+  options.max_body_bytes = 4 * kMiB;
+  options.bodies_in_parts = 1;
+  return options;
+}
+
+TEST(RingTransport, bodies_of_two_rings_that_are_too_large_for_their_worker_together_come_one_after_the_other) {
+  RingHouse house(room_for_one());
+  const auto one = connect(house, DoorChoice::kRing, kMiB);
+  const auto other = connect(house, DoorChoice::kRing, kMiB);
+  for (int i = 0; i < 10; ++i) {
+    const std::string body(3 * kMiB, static_cast<char>('a' + i));
+    Started first(*one, with_deadline(echo_of(body)));
+    Started second(*other, with_deadline(echo_of(body)));
+    EXPECT_EQ(first.get().answer->body, body);
+    EXPECT_EQ(second.get().answer->body, body);
+  }
+}
+
+TEST(RingTransport, a_body_whose_worker_is_busy_with_another_ring_s_waits_but_not_for_ever) {
+  RingHouse house(room_for_one());
+  const auto one = connect(house, DoorChoice::kRing, kMiB);
+  const auto other = connect(house, DoorChoice::kRing, kMiB);
+  Started first(*one, with_deadline(hold(3 * kMiB)));
+  ASSERT_TRUE(house.held().wait_for(1));
+  Started second(*other, with_deadline(hold(3 * kMiB)));
+  EXPECT_EQ(other->call(with_deadline(ping()), nullptr).answer->body, kPong);
+  ASSERT_TRUE(house.held().wait_for(2));
+  house.held().release();
+  EXPECT_TRUE(first.get().answer.ok());
+  EXPECT_TRUE(second.get().answer.ok());
+}
+
 TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {
   RingHouse house;
   auto transport = ring_that_waits(house);
