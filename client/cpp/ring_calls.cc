@@ -148,17 +148,37 @@ bool RingCalls::wait_for_room(Turn& turn, SteadyTime deadline) {
 
 void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()> then) {
   const std::lock_guard lock(mutex_);
+  turns_.enter(turn);
+  wait_on_reaper(turns_, turn, deadline, std::move(then));
+  if (over_) {
+    turns_.call_all();
+  } else if (has_turn(turn)) {
+    turns_.call_first();
+  }
+}
+
+void RingCalls::when_late(Turn& turn, SteadyTime deadline, std::function<void()> then) {
+  const std::lock_guard lock(mutex_);
+  late_.enter(turn);
+  wait_on_reaper(late_, turn, deadline, std::move(then));
+  if (over_) late_.call_all();
+}
+
+void RingCalls::wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then) {
   start_reaper();
-  auto called = [this, then = std::move(then)] {
+  line.wait(turn, deadline, [this, then = std::move(then)] {
     due_.push_back(then);
     reaper_wanted_.notify_one();
     nudge_reaper();
-  };
-  turns_.enter(turn);
-  if (has_turn(turn)) return called();
-  turns_.wait(turn, deadline, std::move(called));
+  });
   reaper_wanted_.notify_one();  // it may have an earlier deadline to watch now
   nudge_reaper();
+}
+
+void RingCalls::leave_late(Turn& turn) {
+  if (turn.ticket == 0) return;
+  const std::lock_guard lock(mutex_);
+  late_.leave(turn);
 }
 
 void RingCalls::leave(Turn& turn) {
@@ -170,12 +190,13 @@ void RingCalls::leave(Turn& turn) {
 void RingCalls::look_again() {
   const std::lock_guard lock(mutex_);
   turns_.call_all();
+  late_.call_all();
 }
 
 /// When the reaper has something to expire.
 SteadyTime RingCalls::next_deadline() const {
   const SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
-  return std::min(next, turns_.next_deadline());
+  return std::min({next, turns_.next_deadline(), late_.next_deadline()});
 }
 
 void RingCalls::start_reaper() {
@@ -300,6 +321,7 @@ void RingCalls::end_locked(Error error) {
     if (entry != nullptr) settle(*entry, error);
   }
   turns_.call_all();
+  late_.call_all();
 }
 
 void RingCalls::close() {
@@ -360,6 +382,7 @@ void RingCalls::expire(Lock& lock) {
   RS_CHECK(lock.owns_lock(), "the calls are looked at under their lock");
   const SteadyTime time = now();
   turns_.expire(time);
+  late_.expire(time);
   while (!async_.empty() && async_.begin()->first.first <= time) {
     const std::shared_ptr<Entry> entry = async_.begin()->second;
     settle(*entry, kTooLate);

@@ -67,9 +67,12 @@ class RingCalls {
   bool wait_for_room(Turn& turn, SteadyTime deadline);
   /// The same without waiting: `then` runs on the reaper, once, also at `deadline` and after look_again().
   void when_room(Turn& turn, SteadyTime deadline, std::function<void()> then);
+  /// The same for who waits for another worker, whose turn never comes: only the deadline, look_again() or the end.
+  void when_late(Turn& turn, SteadyTime deadline, std::function<void()> then);
+  void leave_late(Turn& turn);
   /// Gives a place up, if it has one: the next one's turn.
   void leave(Turn& turn);
-  /// Everybody who waits for room looks again: one of them has given up.
+  /// Everybody who waits for room or for a worker looks again: one of them has given up.
   void look_again();
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
@@ -113,6 +116,7 @@ class RingCalls {
   void settle(Entry& entry, Result<Answered> outcome);
   void end_locked(Error error);
   void nudge_reaper();
+  void wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then);
   [[nodiscard]] bool has_turn(const Turn& turn) const;
   [[nodiscard]] SteadyTime next_deadline() const;
   void start_reaper();
@@ -132,6 +136,7 @@ class RingCalls {
   std::map<AsyncKey, std::shared_ptr<Entry>> async_;
   std::deque<std::shared_ptr<Entry>> finished_;  // asynchronous ones whose callback is due
   RingTurns turns_;
+  RingTurns late_;                         // who waits for a worker
   std::atomic<std::uint64_t> ended_{0};    // calls so far: room may have come since
   std::deque<std::function<void()>> due_;  // asynchronous ones whose turn has come
   std::optional<Error> over_;

@@ -5,7 +5,6 @@
 // Private to the library.
 
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -38,7 +37,6 @@ class RingTransport final : public Transport {
     RingAttachment attachment;
     RingChannel channel;
   };
-  using WithLine = std::function<void(const std::shared_ptr<Line>&)>;
 
   RingTransport(RingAttachment attachment, const ClientOptions& options);
   [[nodiscard]] RingKeeper::Hooks hooks();
@@ -46,8 +44,6 @@ class RingTransport final : public Transport {
   void over();
   /// The worker that has the ring now; waits for one, null when none comes by `deadline`.
   [[nodiscard]] std::shared_ptr<Line> line_by(SteadyTime deadline);
-  /// The same without waiting: `then` runs at once, or on the keeper's thread when there is one again (or never: null).
-  void with_line(WithLine then);
   /// The worker that has the ring, or had it last.
   [[nodiscard]] std::shared_ptr<Line> last_line() const;
   /// With the mutex. A channel breaks a moment before its attachment does.
@@ -64,6 +60,9 @@ class RingTransport final : public Transport {
   void take_turn(const std::shared_ptr<AsyncCall>& call);
   Outcome call_inline(Request request, CallTrace* trace);
   void call_inline_async(const std::shared_ptr<AsyncCall>& call);
+  void watch(const std::shared_ptr<AsyncCall>& call);
+  void look_at(const std::shared_ptr<AsyncCall>& call);
+  void call_by(const std::shared_ptr<Line>& line, const std::shared_ptr<AsyncCall>& call);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
   Answer take_answer(RingCalls::Answered answered, CallTrace* trace);
@@ -75,11 +74,11 @@ class RingTransport final : public Transport {
   const ClientOptions options_;
   const std::size_t max_body_bytes_;
   const std::unique_ptr<shm::ClientEnd> end_;
-  mutable std::mutex mutex_;                  // guards the lines
-  std::condition_variable changed_;           // attached_, lines_ or over_
-  std::vector<std::shared_ptr<Line>> lines_;  // the last is the one in use; the others still bring answers
-  std::vector<WithLine> waiting_;
-  bool attached_ = true;  // the last line's worker has the ring
+  mutable std::mutex mutex_;                         // guards the lines
+  std::condition_variable changed_;                  // attached_, lines_ or over_
+  std::vector<std::shared_ptr<Line>> lines_;         // the last is the one in use; the others still bring answers
+  std::vector<std::shared_ptr<AsyncCall>> waiting_;  // for a worker's channel
+  bool attached_ = true;                             // the last line's worker has the ring
   bool over_ = false;
   std::shared_ptr<RingCalls> calls_;  // shared with PendingCalls, weakly
   std::unique_ptr<RingKeeper> keeper_;

@@ -35,7 +35,7 @@ class RingTurns {
   [[nodiscard]] bool is_first(const Turn& turn) const { return line_.begin()->first == turn.ticket; }
   /// `called` runs once: at its turn, at call_all(), or at the first expire() after `deadline`. Empty: not any more.
   void wait(const Turn& turn, SteadyTime deadline, std::function<void()> called);
-  /// Gives its place up, with room or without; the next one's turn.
+  /// Gives its place up; the next one's turn.
   void leave(Turn& turn);
 
   /// Calls the first in line, if it waits.
