@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "client/cpp/ring_messages.h"
 #include "client/cpp/ring_transport.h"
 #include "shm/layout.h"
@@ -22,7 +23,9 @@ Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
     claim = end_->claim_in_parts(header_bytes, request.body.size());
   }
   if (!claim.ok()) {
-    if (claim.error().code == Code::kPeerLied) calls_->end(kRingLied);
+    if (claim.error().code != Code::kPeerLied) return claim;
+    if (usable()) log::warn("the worker broke the ring's protocol reason={}", claim.error().message);
+    calls_->end(kRingLied);
     return claim;
   }
   RS_CHECK(head.SerializeToArray(claim->header().data(), static_cast<int>(header_bytes)), "a header fits its own size");
