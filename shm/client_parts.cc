@@ -6,6 +6,7 @@
 #include "shm/client_end.h"
 #include "shm/client_state.h"
 #include "shm/run.h"
+#include "shm/step.h"
 
 namespace ringside::shm {
 
@@ -30,6 +31,7 @@ Result<ClientEnd::Claim> ClientEnd::claim_in_parts(std::size_t header_bytes, std
     State::SlotUse& slot = state.slots[claim->slot_];
     slot.total = total_bytes;
     slot.sent = room;
+    step(Step::kPartClaimed);
     return claim;
   }
   return full;
@@ -49,6 +51,7 @@ std::span<char> ClientEnd::next_part(std::uint32_t slot, std::uint64_t sequence)
 
 void ClientEnd::publish_part(std::uint32_t slot, std::uint64_t sequence) {
   State& state = *state_;
+  step(Step::kPartFilled);
   State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);
@@ -65,6 +68,7 @@ void ClientEnd::publish_part(std::uint32_t slot, std::uint64_t sequence) {
     shared.flags.store(use.sent < use.total ? std::uint32_t{kSlotMore} : 0, std::memory_order_relaxed);
     shared.header_bytes = 0;
     shared.body_bytes = bytes;
+    step(Step::kPartDescribed);
     bell = state.submit(slot);
   }
   state.ring(bell);

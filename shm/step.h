@@ -30,6 +30,16 @@ enum class Step : std::uint8_t {
   kSlotFreed,
   kCompletionHeadAdvanced,
   kLoanReleased,
+  // client: a body goes in parts; worker: it comes in parts
+  kPartClaimed,
+  kPartFilled,
+  kPartDescribed,
+  kPartCopied,
+  kPartAsked,
+  // worker: an answer waits for room, and goes in parts
+  kStarved,
+  kPartWritten,
+  kPartSent,
   // handles: the worker read a body, the client gave one up, the worker acknowledged that
   kHandleRead,
   kHandleAbandoned,

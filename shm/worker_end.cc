@@ -26,8 +26,8 @@ Result<std::unique_ptr<WorkerEnd>> WorkerEnd::attach(UniqueFd request_segment, W
   UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error{Code::kSystem, errno, "no doorbell for a ring"};
   step(Step::kResponseMade);
-  return std::unique_ptr<WorkerEnd>(
-      new WorkerEnd(std::make_unique<State>(std::move(request), std::move(response), std::move(doorbell), options)));
+  return std::unique_ptr<WorkerEnd>(new WorkerEnd(
+      std::make_unique<State>(std::move(request), std::move(response), std::move(doorbell), std::move(options))));
 }
 
 int WorkerEnd::response_fd() const { return state_->response.fd(); }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "shm/copy_budget.h"
 #include "shm/handle.h"
 #include "shm/segment.h"
 
@@ -25,7 +26,9 @@ struct WorkerEndOptions {
   std::uint32_t generation = 1;
   std::uint32_t features = 0;
   std::size_t max_body_bytes = 64ULL << 20U;
-  std::size_t max_parts_bytes = 256ULL << 20U;  ///< of requests, and of answers, that are under way in parts
+  std::size_t max_parts_bytes = 256ULL << 20U;   ///< of requests, and of answers, that are under way in parts
+  std::shared_ptr<CopyBudget> budget = nullptr;  ///< of these, what all rings of the worker may have; null: no matter
+  std::function<void()> turn = nullptr;          ///< of that budget: asks for admit_parts() soon; does not call it
 };
 
 class WorkerEnd {
@@ -97,6 +100,9 @@ class WorkerEnd {
   [[nodiscard]] bool sends_parts() const;
   /// Sends what there is room for by now. take() does so too when it finds nothing, and park().
   void send_parts();
+
+  /// Asks for second parts of bodies that waited for the budget. Any thread.
+  void admit_parts();
 
   /// Writes the body of a gRPC answer and lends it, once a call. kFull: answer inline. kInvalid: the caller has given
   /// up already. kPeerLied: as read().

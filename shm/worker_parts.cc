@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "shm/run.h"
+#include "shm/step.h"
 #include "shm/untrusted.h"
 #include "shm/worker_end.h"
 #include "shm/worker_state.h"
@@ -57,11 +58,13 @@ Result<std::optional<WorkerEnd::Taken>> WorkerEnd::State::take_part(std::uint32_
   Arriving& arriving = *use.arriving;
   const std::byte* const bytes = their_pool + block_offset(call.first) + body_offset(call.header_bytes);
   arriving.body.append(reinterpret_cast<const char*>(bytes), call.body_bytes);
+  step(Step::kPartCopied);
   const bool whole = arriving.body.size() == arriving.total;
   if (whole == ((call.flags & kSlotMore) != 0)) return refuse("bad_length");
   if (!whole) {
     took_part = true;
     RS_TRY_STATUS(ask_for_part(slot));
+    step(Step::kPartAsked);
     return std::optional<Taken>();
   }
   std::optional<Taken> taken(std::in_place);
@@ -122,14 +125,36 @@ Result<std::uint32_t> WorkerEnd::State::admit_waiting() {
   while (!waiting_parts.empty()) {
     const auto [slot, sequence] = waiting_parts.front();
     const std::size_t bytes = slots[slot].parts_in;
-    // A body larger than the whole budget comes alone.
-    if (parts_in != 0 && parts_in + bytes > options.max_parts_bytes) break;
+    if (!take_budget(bytes)) return parked;
     waiting_parts.pop_front();
-    parts_in += bytes;
     slots[slot].part_asked = true;
     if (const std::uint32_t asleep = RS_TRY(publish(send_next(slot, sequence))); asleep != 0) parked = asleep;
   }
+  if (std::exchange(in_line, false)) options.budget->leave(this);
   return parked;
+}
+
+bool WorkerEnd::State::take_budget(std::size_t bytes) {
+  // A body larger than the whole budget comes alone.
+  if (parts_in != 0 && parts_in + bytes > options.max_parts_bytes) {
+    if (std::exchange(in_line, false)) options.budget->leave(this);
+    return false;
+  }
+  in_line = options.budget != nullptr && !options.budget->take(this, bytes, parts_in == 0, options.turn);
+  if (!in_line) parts_in += bytes;
+  return !in_line;
+}
+
+void WorkerEnd::admit_parts() {
+  State& state = *state_;
+  if (state.refused()) return;
+  std::uint32_t parked = 0;
+  {
+    const std::lock_guard lock(state.mutex);
+    const auto admitted = state.admit_waiting();
+    parked = admitted.ok() ? *admitted : 0;
+  }
+  if (parked != 0) state.wake_client(parked);
 }
 
 void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
@@ -145,6 +170,7 @@ void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
       waiting_parts.erase(waiting);  // never counted
     } else {
       parts_in -= bytes;
+      if (options.budget) options.budget->give(bytes);
     }
     const auto admitted = admit_waiting();
     parked = admitted.ok() ? *admitted : 0;
@@ -152,7 +178,10 @@ void WorkerEnd::State::free_parts_in(std::uint32_t slot) {
   if (parked != 0) wake_client(parked);
 }
 
-bool WorkerEnd::sends_parts() const { return state_->leaving_bytes.load(std::memory_order_relaxed) != 0; }
+bool WorkerEnd::sends_parts() const {
+  return state_->leaving_bytes.load(std::memory_order_relaxed) != 0 ||
+         state_->due_streams.load(std::memory_order_relaxed) != 0;
+}
 
 bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
                                   std::string& body) {
@@ -165,6 +194,7 @@ bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, in
     const std::lock_guard lock(state.mutex);
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
     if (waiting != 0 && waiting + body.size() > state.options.max_parts_bytes) return false;
+    if (state.options.budget && !state.options.budget->take_answer(body.size() + 1)) return false;
     Leaving& answer = state.leaving.emplace_back();
     answer.sequence = sequence;
     answer.slot = slot;
@@ -186,7 +216,10 @@ void WorkerEnd::send_parts() {
   std::uint32_t parked = 0;
   while (std::exchange(state.send_again, false) && !state.refused()) {
     // Before the releases are looked at, each time: what another thread has added meanwhile may be what waits.
-    if (!state.leaving.empty()) state.ours->starved.value.store(1, std::memory_order_seq_cst);
+    if (!state.leaving.empty()) {
+      state.ours->starved.value.store(1, std::memory_order_seq_cst);
+      step(Step::kStarved);
+    }
     while (true) {
       const auto part = state.next_part();
       if (!part.ok() || !part->has_value()) break;
@@ -195,9 +228,11 @@ void WorkerEnd::send_parts() {
       const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
       lock.unlock();
       write_run(state.pool + block_offset((*part)->first), header, body);
+      step(Step::kPartWritten);
       lock.lock();
       const auto published = state.publish_part(**part);
       if (!published.ok()) break;
+      step(Step::kPartSent);
       if (*published != 0) parked = *published;
     }
   }
@@ -294,6 +329,7 @@ Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
     settle_stream(part.answer, part.bytes, last);
   } else if (last) {
     leaving_bytes.fetch_sub(answer.body.size() + 1, std::memory_order_relaxed);
+    if (options.budget) options.budget->give_answer(answer.body.size() + 1);
     leaving.erase(part.answer);
   } else {
     leaving.splice(leaving.end(), leaving, part.answer);  // the next one's turn

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "shm/futex.h"
 #include "shm/run.h"
@@ -27,7 +28,7 @@ WorkerEnd::State::State(Segment request_segment, Segment response_segment, Uniqu
     : request(std::move(request_segment)),
       response(std::move(response_segment)),
       doorbell(std::move(bell)),
-      options(with),
+      options(std::move(with)),
       theirs(reinterpret_cast<const RequestSegment*>(request.data())),
       ours(reinterpret_cast<ResponseSegment*>(response.data())),
       their_pool(request.data() + pool_offset(Side::kClient)),
@@ -42,6 +43,13 @@ WorkerEnd::State::State(Segment request_segment, Segment response_segment, Uniqu
   release_head.store(theirs->release_tail.value.load(std::memory_order_acquire), std::memory_order_relaxed);
   ours->submission_head.value.store(submission_head, std::memory_order_release);
   ours->completion_tail.value.store(completion_tail, std::memory_order_release);
+}
+
+WorkerEnd::State::~State() {
+  if (options.budget == nullptr) return;
+  options.budget->leave(this);
+  options.budget->give(parts_in);
+  options.budget->give_answer(leaving_bytes.load(std::memory_order_relaxed));
 }
 
 Error WorkerEnd::State::refuse(std::string_view name) {

@@ -97,6 +97,9 @@ struct WorkerEnd::State {
   };
 
   State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   /// Ends the ring. `name` is a literal of docs/protocol.md; the first one stays.
   Error refuse(std::string_view name);
@@ -142,6 +145,8 @@ struct WorkerEnd::State {
   // With `mutex` held.
   /// Asks for second parts while there is budget for their calls. As publish().
   Result<std::uint32_t> admit_waiting();
+  /// True when there is room for a body of that size in the budgets, and takes it.
+  [[nodiscard]] bool take_budget(std::size_t bytes);
   /// The stream in the slot; null when it is over.
   [[nodiscard]] Leaving* stream_of(std::uint32_t slot, std::uint64_t sequence);
   /// It has something to send (again).
@@ -191,14 +196,16 @@ struct WorkerEnd::State {
   std::array<SlotUse, kSlots> slots{};
   std::deque<std::pair<std::uint32_t, std::uint64_t>> waiting_parts;  // slots and sequences whose second part is due
   std::size_t parts_in = 0;                                           // admitted
+  bool in_line = false;                                               // for room in the worker's budget
   std::list<Leaving> leaving;                                         // what is due; the first is served next
   std::list<Leaving> resting;                                         // streams with nothing to send just now
   std::uint32_t streams = 0;                                          // begun and not over
   std::uint32_t stream_blocks = 0;                                    // of the pool, lent with pieces of streams
   std::vector<std::pair<std::uint32_t, std::uint64_t>> roomy;         // streams whose writers are to be told of room
   std::atomic<std::size_t> leaving_bytes{0};
-  bool sending = false;     // a thread is inside send_parts
-  bool send_again = false;  // and shall look once more
+  std::atomic<std::uint32_t> due_streams{0};  // of those in `leaving`
+  bool sending = false;                       // a thread is inside send_parts
+  bool send_again = false;                    // and shall look once more
   std::uint32_t completion_tail = 0;
   std::uint32_t completion_head_seen = 0;
   std::atomic<std::uint32_t> release_head{0};  // written with the mutex held, looked at without

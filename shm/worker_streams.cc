@@ -37,7 +37,7 @@ void WorkerEnd::begin_stream(std::uint32_t slot, std::uint64_t sequence, int sta
     state.slots[slot].streams = true;
     state.slots[slot].stream = std::prev(state.leaving.end());
     ++state.streams;
-    state.leaving_bytes.fetch_add(1, std::memory_order_relaxed);
+    state.due_streams.fetch_add(1, std::memory_order_relaxed);
   }
   send_parts();
 }
@@ -50,7 +50,9 @@ WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequen
     if (stream == nullptr || stream->cancelled || state.refused()) return Room::kMore;  // nobody reads it any more
     const std::size_t most = state.options.max_body_bytes - std::min(state.options.max_body_bytes, stream->unsent());
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
-    stream->cut = stream->cut || piece.size() > most || waiting + piece.size() > state.options.max_parts_bytes;
+    const bool fits = piece.size() <= most && waiting + piece.size() <= state.options.max_parts_bytes;
+    CopyBudget* const budget = state.options.budget.get();
+    stream->cut = stream->cut || !fits || (budget != nullptr && !budget->take_answer(piece.size()));
     if (stream->cut) return Room::kCut;
     stream->more.append(piece);
     state.leaving_bytes.fetch_add(piece.size(), std::memory_order_relaxed);
@@ -89,23 +91,25 @@ std::uint32_t WorkerEnd::State::stream_share(std::uint32_t slot) const {
 
 void WorkerEnd::State::rest(std::list<Leaving>::iterator at) {
   at->resting = true;
-  leaving_bytes.fetch_sub(1, std::memory_order_relaxed);
+  due_streams.fetch_sub(1, std::memory_order_relaxed);
   resting.splice(resting.end(), leaving, at);
 }
 
 void WorkerEnd::State::rouse(std::uint32_t slot) {
   const auto at = slots[slot].stream;
   if (!std::exchange(at->resting, false)) return;
-  leaving_bytes.fetch_add(1, std::memory_order_relaxed);
+  due_streams.fetch_add(1, std::memory_order_relaxed);
   leaving.splice(leaving.end(), resting, at);
 }
 
 void WorkerEnd::State::settle_stream(std::list<Leaving>::iterator at, std::size_t bytes, bool last) {
-  leaving_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  const std::size_t dropped = last ? at->body.size() - at->sent + at->more.size() : 0;  // its caller had given up
+  leaving_bytes.fetch_sub(bytes + dropped, std::memory_order_relaxed);
+  if (options.budget) options.budget->give_answer(bytes + dropped);
   if (last) {
-    leaving_bytes.fetch_sub(at->body.size() - at->sent + at->more.size() + 1, std::memory_order_relaxed);
     slots[at->slot].streams = false;
     --streams;
+    due_streams.fetch_sub(1, std::memory_order_relaxed);
     leaving.erase(at);
     return;
   }

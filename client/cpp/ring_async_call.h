@@ -65,6 +65,7 @@ class RingTransport::AsyncCall final : public PendingCall {
   const Done done;
   Request request;                       ///< for the case that the worker dies
   RingCalls::Turn turn;                  ///< of whoever sends it
+  RingCalls::Turn wait;                  ///< for a worker
   std::shared_ptr<StreamBuffer> stream;  ///< where the answer goes piece by piece; null: it comes whole
   bool cut = false;                      ///< the worker ended the stream early
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "client/cpp/transport.h"
 #include "shm/layout.h"
 
@@ -82,12 +83,15 @@ void RingCalls::lead(Lock& lock, const Entry* mine, SteadyTime until) {
 /// looks for the last ones.
 bool RingCalls::take_one() {
   auto taken = end_.poll();
-  if (!taken.ok()) end_locked(kRingLied);
+  if (!taken.ok()) {
+    if (!over_) log::warn("the worker broke the ring's protocol reason={}", taken.error().message);
+    end_locked(kRingLied);
+  }
   if (!taken.ok() || !taken->has_value()) return false;
   Entry* const entry = by_slot_.at((*taken)->slot);
   if (!(*taken)->more && !(*taken)->send_more) {
     ended_.fetch_add(1, std::memory_order_release);
-    give_turn();
+    turns_.call_first();
   }
   if (entry == nullptr || entry->sequence != (*taken)->sequence) return true;  // its caller has given up
   if ((*taken)->send_more) {
@@ -123,69 +127,10 @@ bool RingCalls::take_one() {
   return true;
 }
 
-bool RingCalls::wait_for_room(Turn& turn, SteadyTime deadline) {
-  std::condition_variable called;
-  bool mine = false;
-  Lock lock(mutex_);
-  if (over_ || ended() != turn.seen) return true;
-  if (turn.ticket == 0) turn.ticket = next_ticket_++;
-  ++inside_;
-  turns_.emplace(turn.ticket, Waiter{SteadyTime::max(), [&] {
-                                       mine = true;
-                                       called.notify_one();
-                                     }});
-  called.wait_until(lock, deadline, [&] { return mine; });
-  const bool in_time = std::chrono::steady_clock::now() < deadline;
-  if (!mine) {
-    turns_.erase(turn.ticket);
-  } else if (!in_time) {
-    give_turn();
-  }
-  --inside_;
-  if (closing_) left_.notify_all();
-  return in_time;
-}
-
-void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()> then) {
-  const std::lock_guard lock(mutex_);
-  start_reaper();
-  auto called = [this, then = std::move(then)] {
-    due_.push_back(then);
-    reaper_wanted_.notify_one();
-    nudge_reaper();
-  };
-  if (over_ || ended() != turn.seen) return called();
-  if (turn.ticket == 0) turn.ticket = next_ticket_++;
-  turns_.emplace(turn.ticket, Waiter{deadline, std::move(called)});
-  reaper_wanted_.notify_one();  // it may have an earlier deadline to watch now
-  nudge_reaper();
-}
-
-void RingCalls::pass_turn() {
-  const std::lock_guard lock(mutex_);
-  give_turn();
-}
-
-void RingCalls::look_again() {
-  const std::lock_guard lock(mutex_);
-  give_all_turns();
-}
-
-void RingCalls::give_turn() {
-  if (turns_.empty()) return;
-  const auto waiter = turns_.extract(turns_.begin());
-  waiter.mapped().turn();
-}
-
-void RingCalls::give_all_turns() {
-  for (const auto& [ticket, waiter] : std::exchange(turns_, {})) waiter.turn();
-}
-
 /// When the reaper has something to expire.
 SteadyTime RingCalls::next_deadline() const {
-  SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
-  for (const auto& [ticket, waiter] : turns_) next = std::min(next, waiter.deadline);
-  return next;
+  const SteadyTime next = async_.empty() ? SteadyTime::max() : async_.begin()->first.first;
+  return std::min({next, turns_.next_deadline(), late_.next_deadline()});
 }
 
 void RingCalls::start_reaper() {
@@ -237,7 +182,7 @@ void RingCalls::resume() {
   suspended_ = false;
   // Calls that were given up meanwhile have left room, and no answer of theirs will tell.
   ended_.fetch_add(1, std::memory_order_release);
-  give_all_turns();
+  turns_.call_all();
   pass_lead();
 }
 
@@ -316,7 +261,8 @@ void RingCalls::end_locked(Error error) {
   for (Entry* entry : by_slot_) {
     if (entry != nullptr) settle(*entry, error);
   }
-  give_all_turns();
+  turns_.call_all();
+  late_.call_all();
 }
 
 void RingCalls::close() {
@@ -376,14 +322,8 @@ void RingCalls::run_finished(Lock& lock) {
 void RingCalls::expire(Lock& lock) {
   RS_CHECK(lock.owns_lock(), "the calls are looked at under their lock");
   const SteadyTime time = now();
-  for (auto waiter = turns_.begin(); waiter != turns_.end();) {
-    if (waiter->second.deadline > time) {
-      ++waiter;
-      continue;
-    }
-    const auto late = turns_.extract(waiter++);
-    late.mapped().turn();
-  }
+  turns_.expire(time);
+  late_.expire(time);
   while (!async_.empty() && async_.begin()->first.first <= time) {
     const std::shared_ptr<Entry> entry = async_.begin()->second;
     settle(*entry, kTooLate);

@@ -24,6 +24,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "client/cpp/ring_turns.h"
 #include "shm/client_end.h"
 
 namespace ringside {
@@ -63,20 +64,20 @@ class RingCalls {
   /// ring is over, nothing was published and `done` never runs. With `piece` the answer goes there, and `done` is told
   /// of the end only, unless the answer is inline; a stream that has begun ends with its worker (kBrokeOff).
   bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done, Piece piece = nullptr);
-  /// A place among those who wait for room; the lowest ticket has its turn first, and keeps it when it waits again.
-  struct Turn {
-    std::uint64_t ticket = 0;  ///< 0: not given yet
-    std::uint64_t seen = 0;    ///< ended() before the claim that found no room
-  };
-  /// How many calls have ended so far: room may have come since. One load.
-  [[nodiscard]] std::uint64_t ended() const { return ended_.load(std::memory_order_acquire); }
-  /// Waits for its turn: true when a call has ended since `turn.seen`, or the ring is over; false at `deadline`.
+  /// A place among those who wait for room (ring_turns.h). It is left when there was room, and when it is given up.
+  using Turn = RingTurns::Turn;
+  /// Whether the caller may look for room now. One relaxed load while nobody waits.
+  [[nodiscard]] bool may_look(Turn& turn);
+  /// Waits for its turn: true when it may look again, or the ring is over; false at `deadline`.
   bool wait_for_room(Turn& turn, SteadyTime deadline);
   /// The same without waiting: `then` runs on the reaper, once, also at `deadline` and after look_again().
   void when_room(Turn& turn, SteadyTime deadline, std::function<void()> then);
-  /// Who had a turn and has no use for it passes it on.
-  void pass_turn();
-  /// Everybody who waits for room looks again: one of them has given up.
+  /// The same for who waits for another worker, whose turn never comes: only the deadline, look_again() or the end.
+  void when_late(Turn& turn, SteadyTime deadline, std::function<void()> then);
+  void leave_late(Turn& turn);
+  /// Gives a place up, if it has one: the next one's turn.
+  void leave(Turn& turn);
+  /// Everybody who waits for room or for a worker looks again: one of them has given up.
   void look_again();
   /// Gives a started call up: its `done` runs with kCancelled, unless it has been answered. Any thread.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
@@ -122,8 +123,8 @@ class RingCalls {
   void settle(Entry& entry, Result<Answered> outcome);
   void end_locked(Error error);
   void nudge_reaper();
-  void give_turn();
-  void give_all_turns();
+  void wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then);
+  [[nodiscard]] bool has_turn(const Turn& turn) const;
   [[nodiscard]] SteadyTime next_deadline() const;
   void start_reaper();
 
@@ -141,13 +142,9 @@ class RingCalls {
   std::vector<Entry*> followers_;  // synchronous callers that sleep, the oldest first
   std::map<AsyncKey, std::shared_ptr<Entry>> async_;
   std::deque<std::shared_ptr<Entry>> finished_;  // asynchronous ones whose callback is due
-  struct Waiter {
-    SteadyTime deadline;         // asynchronous; a synchronous one watches its own
-    std::function<void()> turn;  // with the mutex, must not block
-  };
-  std::map<std::uint64_t, Waiter> turns_;  // who waits for room, by ticket
-  std::uint64_t next_ticket_ = 1;
-  std::atomic<std::uint64_t> ended_{0};
+  RingTurns turns_;
+  RingTurns late_;                         // who waits for a worker
+  std::atomic<std::uint64_t> ended_{0};    // calls so far: room may have come since
   std::deque<std::function<void()>> due_;  // asynchronous ones whose turn has come
   std::optional<Error> over_;
   std::atomic<bool> is_over_{false};  // over_ for those without the mutex

@@ -6,13 +6,10 @@
 #include <utility>
 
 #include "base/check.h"
-#include "client/cpp/handle_transport.h"
 #include "client/cpp/repeat.h"
 #include "client/cpp/ring_async_call.h"
 #include "client/cpp/ring_messages.h"
-#include "client/cpp/ring_spread.h"
 #include "shm/layout.h"
-#include "shm/run.h"
 
 namespace ringside {
 namespace {
@@ -68,7 +65,7 @@ Result<int> RingTransport::attach_again(int stop) {
   const auto line = std::make_shared<Line>(RS_TRY(attach_ring_again(options_, *end_, last_line()->attachment, stop)));
   const int socket = line->attachment.socket.get();
   std::vector<std::shared_ptr<Line>> idle;  // goes away after the lock does
-  std::vector<WithLine> waiting;
+  std::vector<std::shared_ptr<AsyncCall>> waiting;
   {
     const std::lock_guard lock(mutex_);
     const auto first_idle =
@@ -81,19 +78,19 @@ Result<int> RingTransport::attach_again(int stop) {
     changed_.notify_all();
   }
   calls_->resume();
-  for (const auto& then : waiting) then(line);
+  for (const auto& call : waiting) call_by(line, call);
   return socket;
 }
 
 void RingTransport::over() {
-  std::vector<WithLine> waiting;
+  std::vector<std::shared_ptr<AsyncCall>> waiting;
   {
     const std::lock_guard lock(mutex_);
     over_ = true;
     waiting.swap(waiting_);
     changed_.notify_all();
   }
-  for (const auto& then : waiting) then(nullptr);
+  for (const auto& call : waiting) call_by(nullptr, call);
 }
 
 std::shared_ptr<RingTransport::Line> RingTransport::last_line() const {
@@ -107,16 +104,6 @@ std::shared_ptr<RingTransport::Line> RingTransport::line_by(SteadyTime deadline)
   return has_line() && !over_ ? lines_.back() : nullptr;
 }
 
-void RingTransport::with_line(WithLine then) {
-  std::shared_ptr<Line> line;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!has_line() && !over_) return waiting_.push_back(std::move(then));
-    if (!over_) line = lines_.back();
-  }
-  then(line);
-}
-
 void RingTransport::say_who(CallTrace* trace) const {
   if (trace == nullptr) return;
   const auto line = last_line();
@@ -124,45 +111,13 @@ void RingTransport::say_who(CallTrace* trace) const {
   trace->ring = line->attachment.ring;
 }
 
-/// A claim filled with the request, as far as it fits, or why there is none.
-Result<shm::ClientEnd::Claim> RingTransport::claim(const Request& request) {
-  // What the worker would refuse is refused over the channel, with an answer.
-  if (request.body.size() > max_body_bytes_) return Error{Code::kTooLarge, 0, "over the worker's limit"};
-  const RingChannel::McpRequest& head = head_of(request);
-  const std::size_t header_bytes = head.ByteSizeLong();
-  auto claim = end_->claim(header_bytes, request.body.size());
-  const bool large = request.body.size() > std::size_t{shm::kLeastPartBlocks} * shm::kBlockBytes;
-  if (!claim.ok() && claim.error().code != Code::kPeerLied && large) {
-    claim = end_->claim_in_parts(header_bytes, request.body.size());
-  }
-  if (!claim.ok()) {
-    if (claim.error().code == Code::kPeerLied) calls_->end(kRingLied);
-    return claim;
-  }
-  RS_CHECK(head.SerializeToArray(claim->header().data(), static_cast<int>(header_bytes)), "a header fits its own size");
-  std::copy_n(request.body.data(), claim->body().size(), claim->body().data());
-  return claim;
-}
-
-/// The same; where a full ring is waited for, kFull only at the request's deadline.
-Result<shm::ClientEnd::Claim> RingTransport::claim_in_turn(const Request& request) {
-  RingCalls::Turn turn;
-  while (true) {
-    turn.seen = calls_->ended();
-    auto claim = this->claim(request);
-    const bool full = !claim.ok() && claim.error().code == Code::kFull;
-    if (!full || options_.when_full != WhenFull::kWait) return claim;
-    if (!calls_->wait_for_room(turn, request.deadline) || !usable()) return claim;
-  }
-}
-
 Outcome RingTransport::call(Request request, CallTrace* trace) {
   start_trace(trace, DoorChoice::kRing);
   if (!usable()) return {kRingGone, std::move(request)};
-  auto claim = claim_in_turn(request);
+  auto claim = claim_in_time(request);
   if (!claim.ok()) {
     if (claim.error().code == Code::kPeerLied) return {kRingLied, std::nullopt};
-    if (claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+    if (must_wait(claim)) {
       if (!usable()) return {kRingGone, std::move(request)};
       return {kTooLate};
     }
@@ -196,10 +151,9 @@ std::shared_ptr<PendingCall> RingTransport::call_async(Request request, CallTrac
 }
 
 bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
-  call->turn.seen = calls_->ended();
-  auto claim = this->claim(call->request);
+  auto claim = claim_in_turn(call->request, call->turn);
   if (!claim.ok() && claim.error().code == Code::kPeerLied) return false;
-  if (!claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait) {
+  if (must_wait(claim)) {
     calls_->when_room(call->turn, call->request.deadline, [this, call] { take_turn(call); });
     // A cancel that came before it was listed found nobody to tell.
     if (call->cancelled()) calls_->look_again();
@@ -228,10 +182,12 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
 void RingTransport::take_turn(const std::shared_ptr<AsyncCall>& call) {
   const bool late = std::chrono::steady_clock::now() >= call->request.deadline;
   if (call->cancelled() || late) {
-    calls_->pass_turn();
+    calls_->leave(call->turn);
     return call->done({late ? kTooLate : kGaveUp});
   }
-  if (!usable() || !send(call)) call->done({kRingGone, std::move(call->request)});
+  if (usable() && send(call)) return;
+  calls_->leave(call->turn);
+  call->done({kRingGone, std::move(call->request)});
 }
 
 /// How a published call ended without an answer. The workers' journals say whether one ever took the call.
@@ -279,19 +235,57 @@ Outcome RingTransport::call_inline(Request request, CallTrace* trace) {
 }
 
 void RingTransport::call_inline_async(const std::shared_ptr<AsyncCall>& call) {
-  with_line([this, call](const std::shared_ptr<Line>& line) {
-    if (call->cancelled()) return call->done({kGaveUp});
-    if (line == nullptr) return call->done({kRingGone, std::move(call->request)});
-    say_who(call->trace);
-    if (call->trace != nullptr) call->trace->inline_bytes_out = call->request.body.size();
-    if (call->stream != nullptr) return stream_inline(call, line);
-    RingChannel::McpRequest message = std::move(head_of(call->request));
-    message.set_body(call->request.body);
-    call->goes_by_channel(line->channel.invoke_async(
-        std::move(message), call->request.deadline, [call](Result<RingChannel::McpResponse> response) {
-          call->done(answered_inline(inline_answer(std::move(response), call->trace), std::move(call->request)));
-        }));
-  });
+  std::shared_ptr<Line> line;
+  {
+    const std::lock_guard lock(mutex_);
+    if (has_line() && !over_) {
+      line = lines_.back();
+    } else if (!over_) {
+      waiting_.push_back(call);
+      watch(call);
+      return;
+    }
+  }
+  call_by(line, call);
+}
+
+/// With the mutex: until there is a worker, `call` may be late, or given up.
+void RingTransport::watch(const std::shared_ptr<AsyncCall>& call) {
+  calls_->when_late(call->wait, call->request.deadline, [this, call] { look_at(call); });
+  // A cancel that came before it was listed found nobody to tell.
+  if (call->cancelled()) calls_->look_again();
+}
+
+/// On the reaper.
+void RingTransport::look_at(const std::shared_ptr<AsyncCall>& call) {
+  const bool late = std::chrono::steady_clock::now() >= call->request.deadline;
+  const bool given_up = call->cancelled();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = std::find(waiting_.begin(), waiting_.end(), call);
+    if (at == waiting_.end()) return;  // there is a worker
+    if (!late && !given_up && usable()) return watch(call);
+    waiting_.erase(at);
+  }
+  if (!late) return call_by(nullptr, call);
+  calls_->leave_late(call->wait);
+  call->done({kTooLate});
+}
+
+/// Over the channel of `line`; null: there will be none.
+void RingTransport::call_by(const std::shared_ptr<Line>& line, const std::shared_ptr<AsyncCall>& call) {
+  calls_->leave_late(call->wait);
+  if (call->cancelled()) return call->done({kGaveUp});
+  if (line == nullptr) return call->done({kRingGone, std::move(call->request)});
+  say_who(call->trace);
+  if (call->trace != nullptr) call->trace->inline_bytes_out = call->request.body.size();
+  if (call->stream != nullptr) return stream_inline(call, line);
+  RingChannel::McpRequest message = std::move(head_of(call->request));
+  message.set_body(call->request.body);
+  call->goes_by_channel(line->channel.invoke_async(
+      std::move(message), call->request.deadline, [call](Result<RingChannel::McpResponse> response) {
+        call->done(answered_inline(inline_answer(std::move(response), call->trace), std::move(call->request)));
+      }));
 }
 
 Answer RingTransport::take_answer(RingCalls::Answered answered, CallTrace* trace) {
@@ -313,19 +307,6 @@ Answer RingTransport::take_fetched(Result<RingChannel::Fetched> fetched, CallTra
   Answer answer = read_answer(fetched->header, {});
   if (answer.ok()) answer->body = std::move(fetched->body);
   return answer;
-}
-
-Result<std::shared_ptr<Transport>> connect_ring(const ClientOptions& options, bool handles) {
-  std::vector<std::shared_ptr<Transport>> rings;
-  do {
-    auto attachment = attach_ring(options, handles);
-    if (!attachment.ok() && !rings.empty()) break;  // as many as the workers take; the log says why not more
-    if (!attachment.ok()) return attachment.error();
-    rings.push_back(handles ? RS_TRY(HandleTransport::create(std::move(*attachment)))
-                            : RS_TRY(RingTransport::create(std::move(*attachment), options)));
-  } while (rings.size() < options.rings);
-  if (rings.size() == 1) return std::move(rings.front());
-  return std::shared_ptr<Transport>(std::make_shared<RingSpread>(std::move(rings)));
 }
 
 }  // namespace ringside

@@ -5,7 +5,6 @@
 // Private to the library.
 
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -39,7 +38,6 @@ class RingTransport final : public Transport {
     RingAttachment attachment;
     RingChannel channel;
   };
-  using WithLine = std::function<void(const std::shared_ptr<Line>&)>;
 
   RingTransport(RingAttachment attachment, const ClientOptions& options);
   [[nodiscard]] RingKeeper::Hooks hooks();
@@ -47,15 +45,17 @@ class RingTransport final : public Transport {
   void over();
   /// The worker that has the ring now; waits for one, null when none comes by `deadline`.
   [[nodiscard]] std::shared_ptr<Line> line_by(SteadyTime deadline);
-  /// The same without waiting: `then` runs at once, or on the keeper's thread when there is one again (or never: null).
-  void with_line(WithLine then);
   /// The worker that has the ring, or had it last.
   [[nodiscard]] std::shared_ptr<Line> last_line() const;
   /// With the mutex. A channel breaks a moment before its attachment does.
   [[nodiscard]] bool has_line() const { return attached_ && !lines_.back()->channel.broken(); }
 
   Result<shm::ClientEnd::Claim> claim(const Request& request);
-  Result<shm::ClientEnd::Claim> claim_in_turn(const Request& request);
+  Result<shm::ClientEnd::Claim> claim_in_turn(const Request& request, RingCalls::Turn& turn);
+  Result<shm::ClientEnd::Claim> claim_in_time(const Request& request);
+  [[nodiscard]] bool must_wait(const Result<shm::ClientEnd::Claim>& claim) const {
+    return !claim.ok() && claim.error().code == Code::kFull && options_.when_full == WhenFull::kWait;
+  }
   /// Sends a call by the ring, inline, or when it is its turn. False: it never began, and `call` is untouched.
   bool send(const std::shared_ptr<AsyncCall>& call);
   void take_turn(const std::shared_ptr<AsyncCall>& call);
@@ -63,6 +63,9 @@ class RingTransport final : public Transport {
   void call_inline_async(const std::shared_ptr<AsyncCall>& call);
   void stream_inline(const std::shared_ptr<AsyncCall>& call, const std::shared_ptr<Line>& line);
   static bool take_piece(AsyncCall& call, shm::ClientEnd::Taken& piece);
+  void watch(const std::shared_ptr<AsyncCall>& call);
+  void look_at(const std::shared_ptr<AsyncCall>& call);
+  void call_by(const std::shared_ptr<Line>& line, const std::shared_ptr<AsyncCall>& call);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
   Answer take_answer(RingCalls::Answered answered, CallTrace* trace);
@@ -74,11 +77,11 @@ class RingTransport final : public Transport {
   const ClientOptions options_;
   const std::size_t max_body_bytes_;
   const std::unique_ptr<shm::ClientEnd> end_;
-  mutable std::mutex mutex_;                  // guards the lines
-  std::condition_variable changed_;           // attached_, lines_ or over_
-  std::vector<std::shared_ptr<Line>> lines_;  // the last is the one in use; the others still bring answers
-  std::vector<WithLine> waiting_;
-  bool attached_ = true;  // the last line's worker has the ring
+  mutable std::mutex mutex_;                         // guards the lines
+  std::condition_variable changed_;                  // attached_, lines_ or over_
+  std::vector<std::shared_ptr<Line>> lines_;         // the last is the one in use; the others still bring answers
+  std::vector<std::shared_ptr<AsyncCall>> waiting_;  // for a worker's channel
+  bool attached_ = true;                             // the last line's worker has the ring
   bool over_ = false;
   std::shared_ptr<RingCalls> calls_;  // shared with PendingCalls, weakly
   std::unique_ptr<RingKeeper> keeper_;

@@ -73,11 +73,11 @@ void StreamBuffer::push(shm::Loan piece) {
 
 void StreamBuffer::keep(std::shared_ptr<void> held) {
   const std::lock_guard lock(mutex_);
-  held_ = std::move(held);
+  held_.push_back(std::move(held));
 }
 
 void StreamBuffer::finish(Outcome outcome) {
-  std::shared_ptr<void> held;  // goes away after the lock does
+  std::vector<std::shared_ptr<void>> held;  // goes away after the lock does
   const std::lock_guard lock(mutex_);
   if (outcome_ != nullptr) return;
   held.swap(held_);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -42,7 +43,7 @@ class StreamBuffer {
   void push(shm::Loan piece);
   /// The end: a whole answer where none was begun, the mere end of one that was, or what went wrong.
   void finish(Outcome outcome);
-  /// Held until it is finished.
+  /// Held until it is finished, each that is given.
   void keep(std::shared_ptr<void> held);
   /// Runs on the reader's thread each time that there is room again after a push() that said no. Set before begin().
   void on_room(std::function<void()> callback);
@@ -69,7 +70,7 @@ class StreamBuffer {
   std::unique_ptr<Outcome> outcome_;
   bool owes_room_ = false;
   std::function<void()> room_;
-  std::shared_ptr<void> held_;
+  std::vector<std::shared_ptr<void>> held_;
 };
 
 /// What a user reads from. Dropping it cancels `pending`, which is null where all is there already.

@@ -2,10 +2,12 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "base/unix_socket.h"
+#include "shm/run.h"
 
 namespace ringside::shm::chaos {
 namespace {
@@ -14,6 +16,12 @@ constexpr std::size_t kWindow = 16;
 constexpr std::size_t kMostKept = 4;
 constexpr int kManyDeaths = 255;
 constexpr int kMostErrors = 8;
+constexpr int kGivenUp = 499;  // of a call that was cancelled before its body had come
+constexpr std::uint64_t kSmall = 6'000;
+constexpr std::uint64_t kMiddling = 120'000;
+constexpr std::uint64_t kLarge = 1'500'000;  // more than a segment
+
+std::uint64_t hash_of(std::string_view body) { return std::hash<std::string_view>()(body); }
 
 }  // namespace
 
@@ -37,7 +45,7 @@ bool Caller::attach(UniqueFd connection, Doom doom, int log) {
   if (!reply.ok() || reply->end_of_file) return false;
   promise(reply->descriptors.size() == 2, "a worker answers with its segment and its doorbell");
   const Status joined =
-      end_->join(std::move(reply->descriptors[0]), std::move(reply->descriptors[1]), {ring_, generation_});
+      end_->join(std::move(reply->descriptors[0]), std::move(reply->descriptors[1]), {ring_, generation_, kFeatures});
   promise(joined.ok(), "a worker that answered can be joined");
   // Their entries may not have been read yet.
   while (below(random_, 3) != 0) cancel_one();
@@ -72,14 +80,15 @@ void Caller::listen() {
 bool Caller::call(std::uint64_t many) { return run(answered_ + many, true); }
 
 bool Caller::finish() {
-  while (!open_.empty() || !handles_.empty()) {
+  while (window() > 0) {
     if (!run(answered_ + 1, false)) return false;
   }
   return true;
 }
 
 bool Caller::run(std::uint64_t until, bool more) {
-  while (answered_ < until && (more || !open_.empty() || !handles_.empty())) {
+  while (answered_ < until && (more || window() > 0)) {
+    publish_again();
     if (more) fill();
     const bool found = collect();
     if (gone_) return false;
@@ -94,13 +103,12 @@ bool Caller::run(std::uint64_t until, bool more) {
 }
 
 void Caller::fill() {
-  while (open_.size() + handles_.size() < kWindow) {
+  while (window() < kWindow) {
     if (!(below(random_, 4) == 0 ? lend_one() : publish_one())) return;
   }
 }
 
-std::string Caller::random_body() {
-  const std::uint64_t most = below(random_, 8) == 0 ? 120'000 : 6'000;
+std::string Caller::random_body(std::uint64_t most) {
   std::string body(below(random_, most), '\0');
   for (std::size_t i = 0; i < body.size(); i += sizeof(std::uint64_t)) {
     const std::uint64_t word = random_();
@@ -109,24 +117,51 @@ std::string Caller::random_body() {
   return body;
 }
 
-// The header is the body's hash: the worker sees for itself that what it took is whole.
 bool Caller::publish_one() {
-  std::string body = random_body();
-  auto claim = end_->claim(sizeof(std::size_t), body.size());
+  const std::uint64_t kind = below(random_, 32);
+  Call call;
+  call.body = random_body(kind == 0 ? kLarge : kind < 4 ? kMiddling : kSmall);
+  return publish(call);
+}
+
+/// False, and `call` is as it was: there is no room.
+bool Caller::publish(Call& call) {
+  auto claim = end_->claim(sizeof(Label), call.body.size());
+  if (!claim.ok() && call.body.size() > std::size_t{kLeastPartBlocks} * kBlockBytes) {
+    claim = end_->claim_in_parts(sizeof(Label), call.body.size());
+  }
   if (!claim.ok()) {
     promise(claim.error().code == Code::kFull, "a claim fails for want of room only");
     return false;
   }
-  const std::size_t hash = std::hash<std::string_view>()(body);
-  std::memcpy(claim->header().data(), &hash, sizeof hash);
-  std::copy(body.begin(), body.end(), claim->body().begin());
-  open_.emplace(claim->sequence(), Call{claim->slot(), false, std::move(body)});
+  call.slot = claim->slot();
+  if (call.id == 0) call.id = claim->sequence();
+  call.sent = claim->body().size();
+  call.in_parts = call.sent < call.body.size();
+  const Label label{hash_of(call.body), call.id, call.taken ? 1U : 0U};
+  std::memcpy(claim->header().data(), &label, sizeof label);
+  std::copy_n(call.body.begin(), call.sent, claim->body().begin());
+  open_.emplace(claim->sequence(), std::move(call));
   end_->publish(std::move(*claim), SteadyTime::max());
   return true;
 }
 
+void Caller::publish_again() {
+  while (!again_.empty() && publish(again_.front())) again_.pop_front();
+}
+
+void Caller::send_part(std::uint64_t sequence, Call& call) {
+  const std::span<char> part = end_->next_part(call.slot, sequence);
+  if (part.empty()) return promise(call.cancelled, "a part that is asked for has its place");
+  promise(part.size() <= call.body.size() - call.sent, "no more is asked for than there is");
+  std::copy_n(call.body.begin() + static_cast<long>(call.sent), part.size(), part.begin());
+  call.sent += part.size();
+  ++parts_.sent;
+  end_->publish_part(call.slot, sequence);
+}
+
 bool Caller::lend_one() {
-  std::string body = random_body();
+  std::string body = random_body(below(random_, 8) == 0 ? kMiddling : kSmall);
   auto claim = end_->claim(0, body.size());
   if (!claim.ok()) return false;
   std::copy(body.begin(), body.end(), claim->body().begin());
@@ -143,16 +178,7 @@ bool Caller::collect() {
     auto polled = end_->poll();
     promise(polled.ok(), polled.ok() ? "" : "the worker lied: " + std::string(polled.error().message));
     if (!polled->has_value()) break;
-    auto& answer = **polled;
-    auto call = open_.extract(answer.sequence);
-    promise(!call.empty() && call.mapped().slot == answer.slot, "a call is answered once");
-    promise(answer.status == 200, "an answer has its status");
-    if (!answer.inline_answer) {
-      promise(answer.answer.body() == call.mapped().body, "an answer is the body that was sent");
-      keep(std::move(answer.answer), std::move(call.mapped().body));
-    }
-    collected_.push_back(answer.sequence);
-    ++answered_;
+    hear(std::move(**polled));
     found = true;
   }
   std::vector<Handle> arrived;
@@ -174,8 +200,40 @@ bool Caller::collect() {
   return found;
 }
 
+/// One completion. Of a call that was cancelled, what came is the beginning of what would have come.
+void Caller::hear(ClientEnd::Taken answer) {
+  const auto at = open_.find(answer.sequence);
+  promise(at != open_.end() && at->second.slot == answer.slot, "a call is answered once");
+  Call& call = at->second;
+  if (answer.send_more) return send_part(answer.sequence, call);
+  if (answer.status == kGivenUp) {
+    promise(call.cancelled && call.in_parts && !answer.more && !call.begun, "only who gave up is told so");
+    open_.erase(at);
+    return;
+  }
+  promise(answer.status == 200, "an answer has its status");
+  const bool in_parts = answer.more || call.begun;
+  if (!answer.inline_answer) {
+    promise(answer.answer.header().empty() == call.begun, "the header comes once, and first");
+  }
+  call.came.append(answer.answer.body());
+  call.begun = true;
+  if (answer.more) {
+    ++parts_.received;
+    return;
+  }
+  if (!answer.inline_answer) {
+    promise(call.came == call.body || (call.cancelled && call.body.starts_with(call.came)),
+            "an answer is the body that was sent");
+  }
+  collected_.push_back(call.id);
+  ++answered_;
+  if (!in_parts) keep(std::move(answer.answer), std::move(call.came));
+  open_.erase(at);
+}
+
 void Caller::keep(Loan loan, std::string body) {
-  if (below(random_, 4) == 0) kept_.push_back({std::move(loan), std::move(body)});
+  if (body.size() < kMiddling && below(random_, 4) == 0) kept_.push_back({std::move(loan), std::move(body)});
   let_go(kMostKept);
 }
 
@@ -220,7 +278,8 @@ std::vector<Caller::Open> Caller::lose() {
   }
   std::vector<Open> left;
   for (auto call = open_.begin(); call != open_.end();) {
-    left.push_back({call->first, end_->was_taken(call->second.slot, call->first)});
+    call->second.taken = call->second.taken || end_->was_taken(call->second.slot, call->first);
+    left.push_back({call->second.id, call->second.taken});
     if (call->second.cancelled) {
       ++dropped_;
       call = open_.erase(call);
@@ -228,11 +287,25 @@ std::vector<Caller::Open> Caller::lose() {
       ++call;
     }
   }
-  promise(end_->detach(kManyDeaths).empty(), "no call is what so many workers die of");
+  for (const Call& call : again_) left.push_back({call.id, call.taken});
+  for (const auto& dropped : end_->detach(kManyDeaths)) {
+    auto call = open_.extract(dropped.sequence);
+    promise(!call.empty() && call.mapped().in_parts, "what is published again is not dropped");
+    promise(!dropped.too_often, "no call is what so many workers die of");
+    promise(call.mapped().taken || !dropped.taken, "what was taken is known to be");
+    again_.push_back(std::move(call.mapped()));
+    ++parts_.begun_anew;
+  }
+  for (Call& call : again_) call.forget_answer();
+  for (auto& [sequence, call] : open_) {
+    promise(!call.in_parts, "the segment holds what is published again");
+    call.forget_answer();
+  }
   for (auto& [sequence, call] : handles_) orphans_.push_back(std::move(call));
   handles_.clear();
   while (orphans_.size() > kMostKept) orphans_.pop_front();
   // Somebody calls, or gives up, while no worker is there.
+  if (below(random_, 2) == 0) publish_again();
   if (below(random_, 2) == 0) (void)publish_one();
   if (below(random_, 4) == 0 && !open_.empty()) {
     end_->cancel(open_.begin()->second.slot, open_.begin()->first);

@@ -1,7 +1,7 @@
 #pragma once
-// A client under test: a window of calls through the queue and by handle, with random bodies, some cancelled, some
-// given up, loans kept for a while. It lives through its workers' deaths. Whatever it is promised, it checks, and
-// throws when it does not hold.
+// A client under test: a window of calls through the queue and by handle, with random bodies, some too large to go or
+// come in one part, some cancelled, some given up, loans kept for a while. It lives through its workers' deaths.
+// Whatever it is promised, it checks, and throws when it does not hold.
 
 #include <atomic>
 #include <deque>
@@ -30,7 +30,7 @@ class Caller {
   [[nodiscard]] bool asked_to_stop() const { return stop_.load(); }
 
   struct Open {
-    std::uint64_t sequence = 0;
+    std::uint64_t id = 0;
     bool taken = false;  // by this worker or one before it
   };
   /// After call() or finish() was false: reads the worker's last words and detaches. What is still open, and will be
@@ -45,14 +45,32 @@ class Caller {
   /// Cancelled calls that no worker knows of any more, and that get no answer for that.
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
-  /// The sequences answered through the queue since the last call of this.
+  struct Parts {
+    std::uint64_t sent = 0;        // of requests, behind the first
+    std::uint64_t received = 0;    // of answers, before the last
+    std::uint64_t begun_anew = 0;  // requests whose worker died
+  };
+  [[nodiscard]] Parts parts() const { return parts_; }
+  /// The ids answered through the queue since the last call of this.
   std::vector<std::uint64_t> collected() { return std::exchange(collected_, {}); }
 
  private:
   struct Call {
     std::uint32_t slot = 0;
+    std::uint64_t id = 0;  // 0: not published yet
     bool cancelled = false;
+    bool taken = false;  // by a worker that is gone
     std::string body;
+    std::size_t sent = 0;  // of the body
+    bool in_parts = false;
+    std::string came;  // of an answer in parts
+    bool begun = false;
+
+    /// What came of it came from a worker that is gone.
+    void forget_answer() {
+      came.clear();
+      begun = false;
+    }
   };
   struct HandleCall {
     ClientEnd::Claim claim;
@@ -65,14 +83,19 @@ class Caller {
   bool run(std::uint64_t until, bool more);
   void fill();
   bool publish_one();
+  bool publish(Call& call);
+  void publish_again();
   bool lend_one();
   bool collect();
+  void hear(ClientEnd::Taken answer);
+  void send_part(std::uint64_t sequence, Call& call);
   void mischief();
   void cancel_one();
   void keep(Loan loan, std::string body);
   void let_go(std::size_t most);
   void listen();
-  std::string random_body();
+  std::string random_body(std::uint64_t most);
+  [[nodiscard]] std::size_t window() const { return open_.size() + handles_.size() + again_.size(); }
 
   std::mt19937_64 random_;
   const std::uint64_t ring_;
@@ -82,6 +105,7 @@ class Caller {
   std::thread listener_;
 
   std::map<std::uint64_t, Call> open_;           // by sequence
+  std::deque<Call> again_;                       // in parts, and their worker has died: to be published anew
   std::map<std::uint64_t, HandleCall> handles_;  // by sequence
   std::deque<HandleCall> orphans_;               // their worker has died; dropped at some time after that
   std::deque<Kept> kept_;
@@ -89,6 +113,7 @@ class Caller {
   std::uint64_t answered_ = 0;
   std::uint64_t answered_by_handle_ = 0;
   std::uint64_t dropped_ = 0;
+  Parts parts_;
 
   std::atomic<bool> gone_{false};
   std::atomic<bool> stop_{false};

@@ -22,6 +22,7 @@ constexpr Place kPlaces[] = {
     {Step::kEntryWritten, 60},   {Step::kTailPublished, 60},  {Step::kDoorbellRung, 8},
     {Step::kCompletionRead, 60}, {Step::kSlotFreed, 60},      {Step::kCompletionHeadAdvanced, 60},
     {Step::kLoanReleased, 40},   {Step::kHandleAbandoned, 2}, {Step::kClientParked, 8},
+    {Step::kPartClaimed, 3},     {Step::kPartFilled, 6},      {Step::kPartDescribed, 6},
     {Step::kJoined, 2},          {Step::kRepublished, 2},
 };
 constexpr std::uint64_t kSteady = 1;  // the ring of the client that lives on
@@ -34,10 +35,10 @@ class Clients {
         host_(listening_.get(), [this](std::uint64_t ring, const Effect& effect) {
           // The worker hangs up between calls, so it knows exactly what it has taken.
           std::vector<bool>& taken = taken_[ring];
-          if (taken.size() <= effect.sequence) taken.resize(effect.sequence * 2 + 1);
-          promise((effect.retry != 0) == taken[effect.sequence],
+          if (taken.size() <= effect.id) taken.resize(effect.id * 2 + 1);
+          promise((effect.retry != 0) == taken[effect.id],
                   "RETRY is there if and only if the call had been taken before");
-          taken[effect.sequence] = true;
+          taken[effect.id] = true;
           retries_ += effect.retry;
         }) {}
 
@@ -72,7 +73,7 @@ class Clients {
  private:
   ringside::test::TempDir folder_;
   UniqueFd listening_;
-  std::map<std::uint64_t, std::vector<bool>> taken_;  // by ring and sequence
+  std::map<std::uint64_t, std::vector<bool>> taken_;  // by ring and id
   std::uint64_t retries_ = 0;
   Host host_;
 };

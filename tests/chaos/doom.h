@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "shm/layout.h"
 #include "shm/step.h"
 
 namespace ringside::shm::chaos {
@@ -30,9 +31,16 @@ struct Ask {
   Doom doom;  // the worker's
 };
 
+/// The header of a call through the queue: whoever takes it sees for itself that it is whole.
+struct Label {
+  std::uint64_t hash = 0;   ///< of the body
+  std::uint64_t id = 0;     ///< the sequence it was published under first; a body in parts gets another after a death
+  std::uint64_t retry = 0;  ///< published anew, and a worker that died had taken it
+};
+
 /// What a worker writes to the log when it has taken a call, before anything else: the call's effect.
 struct Effect {
-  std::uint64_t sequence = 0;
+  std::uint64_t id = 0;
   std::uint32_t generation = 0;
   std::uint32_t retry = 0;
 };
@@ -54,6 +62,9 @@ struct Footprint {
 Footprint footprint();
 
 inline SteadyTime patience() { return std::chrono::steady_clock::now() + kPatience; }
+
+/// What the two sides of these tests agree on.
+inline constexpr std::uint32_t kFeatures = kFeatureRing | kFeatureHandle | kFeatureAgain | kFeatureParts;
 
 inline std::uint64_t below(std::mt19937_64& random, std::uint64_t bound) { return random() % bound; }
 

@@ -15,6 +15,7 @@ namespace ringside::shm::chaos {
 namespace {
 
 constexpr std::size_t kMostHeld = 8;
+constexpr std::size_t kBodiesInParts = 2U << 20U;  // room for one large body and a bit: others wait for their turn
 constexpr int kInOneGo = 6;  // fewer than a client's window: it hangs up with calls taken and not answered
 
 void watch(int epoll, int fd, std::uint32_t events) {
@@ -43,7 +44,8 @@ bool Host::attach(UniqueFd connection, const Ask& ask, UniqueFd request_segment)
   options.segment_bytes = kMinSegmentBytes;
   options.ring = ask.ring;
   options.generation = ask.generation;
-  options.features = kFeatureRing | kFeatureHandle | kFeatureAgain;
+  options.features = kFeatures;
+  options.max_parts_bytes = kBodiesInParts;
   std::string_view reason;
   auto end = WorkerEnd::attach(std::move(request_segment), options, reason);
   promise(end.ok(), "a client's segment is as agreed");
@@ -95,10 +97,11 @@ bool Host::work(Ring& ring, int most) {
     }
     auto& call = **taken;
     if (call.cancel) continue;
-    on_taken_(ring.id, {call.sequence, ring.generation, call.retry ? 1U : 0U});
-    const std::size_t hash = std::hash<std::string_view>()(call.body);
-    promise(call.header.size() == sizeof hash && std::memcmp(call.header.data(), &hash, sizeof hash) == 0,
-            "a call that is taken is whole");
+    Label label;
+    promise(call.header.size() == sizeof label, "a call that is taken has its header");
+    std::memcpy(&label, call.header.data(), sizeof label);
+    on_taken_(ring.id, {label.id, ring.generation, call.retry || label.retry != 0 ? 1U : 0U});
+    promise(label.hash == std::hash<std::string_view>()(call.body), "a call that is taken is whole");
     ring.held.push_back(std::move(call));
     if (ring.held.size() > below(ring.random, kMostHeld)) answer(ring);
   }
@@ -107,9 +110,12 @@ bool Host::work(Ring& ring, int most) {
 
 void Host::answer(Ring& ring) {
   std::swap(ring.held[below(ring.random, ring.held.size())], ring.held.back());
-  const auto call = std::move(ring.held.back());
+  auto call = std::move(ring.held.back());
   ring.held.pop_back();
-  (void)ring.end->complete(call.slot, call.sequence, 200, call.header, call.body);
+  using Otherwise = WorkerEnd::Otherwise;
+  (void)(ring.end->complete(call.slot, call.sequence, 200, call.header, call.body, Otherwise::kNothing) ||
+         ring.end->complete_in_parts(call.slot, call.sequence, 200, call.header, call.body) ||
+         ring.end->complete(call.slot, call.sequence, 200, call.header, call.body, Otherwise::kInline));
   promise(ring.end->refusal().empty(), "the client lied: " + std::string(ring.end->refusal()));
   ++answered_;
 }
@@ -134,7 +140,7 @@ void Host::answer_handle(Ring& ring) {
 
 /// The client is gone. What it left in its segment must be good to its last byte: take it all.
 void Host::part(Ring& ring) {
-  while (work(ring, kInOneGo)) {
+  while (work(ring, kInOneGo) || ring.end->has_work()) {
   }
   hang_up(ring.id);
 }

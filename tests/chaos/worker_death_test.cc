@@ -19,11 +19,15 @@ namespace ringside::shm::chaos {
 namespace {
 
 constexpr Place kPlaces[] = {
-    {Step::kSegmentAdopted, 1},       {Step::kResponseMade, 1},   {Step::kWorkerParked, 8},
-    {Step::kEntryRead, 60},           {Step::kBodyCopied, 60},    {Step::kJournalStored, 60},
-    {Step::kHeadAdvanced, 60},        {Step::kAnswerWritten, 60}, {Step::kCompletionWritten, 60},
-    {Step::kCompletionPublished, 60}, {Step::kClientWoken, 8},    {Step::kHandleRead, 20},
-    {Step::kAbandonAcknowledged, 2},
+    {Step::kSegmentAdopted, 1},      {Step::kResponseMade, 1},
+    {Step::kWorkerParked, 8},        {Step::kEntryRead, 60},
+    {Step::kBodyCopied, 60},         {Step::kJournalStored, 60},
+    {Step::kHeadAdvanced, 60},       {Step::kAnswerWritten, 60},
+    {Step::kCompletionWritten, 60},  {Step::kCompletionPublished, 60},
+    {Step::kClientWoken, 8},         {Step::kHandleRead, 20},
+    {Step::kAbandonAcknowledged, 2}, {Step::kPartCopied, 10},
+    {Step::kPartAsked, 6},           {Step::kStarved, 6},
+    {Step::kPartWritten, 10},        {Step::kPartSent, 10},
 };
 constexpr std::uint64_t kCallsOfALongLife = 150;
 constexpr int kRoundsToWarmUp = 28;
@@ -37,19 +41,19 @@ class Ledger {
   /// effect; `may_lack_one` says that this could be.
   void settle(Caller& caller, const std::vector<Caller::Open>& left, bool may_lack_one) {
     read_effects(caller.generation());
-    for (const std::uint64_t sequence : caller.collected()) {
-      promise(effects_.erase(sequence) == 1, "what was answered had been served");
-      marked_.erase(sequence);
-      if (answered_.size() <= sequence) answered_.resize(sequence * 2 + 1);
-      promise(!answered_[sequence], "a call is answered once");
-      answered_[sequence] = true;
+    for (const std::uint64_t id : caller.collected()) {
+      promise(effects_.erase(id) == 1, "what was answered had been served");
+      marked_.erase(id);
+      if (answered_.size() <= id) answered_.resize(id * 2 + 1);
+      promise(!answered_[id], "a call is answered once");
+      answered_[id] = true;
     }
     int lacking = 0;
     for (const auto& call : left) {
-      const bool served = effects_.contains(call.sequence);
+      const bool served = effects_.contains(call.id);
       promise(call.taken || !served, "a call that was served counts as taken");
-      if (call.taken && !served && !marked_.contains(call.sequence)) ++lacking;
-      if (call.taken) marked_.insert(call.sequence);
+      if (call.taken && !served && !marked_.contains(call.id)) ++lacking;
+      if (call.taken) marked_.insert(call.id);
     }
     promise(lacking <= (may_lack_one ? 1 : 0), "a call that nobody took is not marked");
   }
@@ -64,11 +68,11 @@ class Ledger {
       ++read_;
       repeated_ += effect.retry;
       promise(effect.generation == generation, "a dead worker writes no more");
-      promise(now.insert(effect.sequence).second, "a worker takes a call once");
-      promise(effect.sequence >= answered_.size() || !answered_[effect.sequence], "what was answered is not served");
-      promise((effect.retry != 0) == marked_.contains(effect.sequence),
+      promise(now.insert(effect.id).second, "a worker takes a call once");
+      promise(effect.id >= answered_.size() || !answered_[effect.id], "what was answered is not served");
+      promise((effect.retry != 0) == marked_.contains(effect.id),
               "RETRY is there if and only if a dead worker had taken the call");
-      effects_.insert(effect.sequence);
+      effects_.insert(effect.id);
     }
   }
 
@@ -156,10 +160,16 @@ TEST(WorkerDeath, at_every_step_leaves_every_call_one_answer_and_marks_what_it_m
   ledger.settle(caller, caller.lose(), false);
   if (most >= 2 * static_cast<int>(std::size(kPlaces))) fate.report("worker");
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
-  std::printf("%d rounds, %.0f a second; %llu answers, %llu of them by handle; %llu calls taken, %llu marked RETRY\n",
-              most, most / took.count(), static_cast<unsigned long long>(caller.answered()),
-              static_cast<unsigned long long>(caller.answered_by_handle()),
-              static_cast<unsigned long long>(ledger.effects()), static_cast<unsigned long long>(ledger.repeated()));
+  const Caller::Parts parts = caller.parts();
+  EXPECT_GT(parts.sent, 0U);
+  EXPECT_GT(parts.received, 0U);
+  std::printf(
+      "%d rounds, %.0f a second; %llu answers, %llu of them by handle; %llu parts sent, %llu received, %llu "
+      "bodies begun anew; %llu calls taken, %llu marked RETRY\n",
+      most, most / took.count(), static_cast<unsigned long long>(caller.answered()),
+      static_cast<unsigned long long>(caller.answered_by_handle()), static_cast<unsigned long long>(parts.sent),
+      static_cast<unsigned long long>(parts.received), static_cast<unsigned long long>(parts.begun_anew),
+      static_cast<unsigned long long>(ledger.effects()), static_cast<unsigned long long>(ledger.repeated()));
 }
 
 }  // namespace

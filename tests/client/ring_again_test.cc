@@ -117,6 +117,26 @@ TEST_F(Succession, a_caller_that_gives_up_while_nobody_is_there_is_told_in_time)
   EXPECT_TRUE(transport_->call(with_deadline(ping()), nullptr).answer.ok());
 }
 
+TEST_F(Succession, so_is_one_whose_call_waits_for_a_channel) {
+  const std::string body(7 * kMiB, 'x');
+  Started filling(*transport_, with_deadline(hold(979 * 4096)));  // of 992 blocks: the rest is too little for a part
+  ASSERT_TRUE(house_->held().wait_for(1));
+  lose();
+  // The loss is seen a moment later than it happens; until then the channel says that it is gone.
+  EXPECT_TRUE(becomes_true([&] {
+    return code_of(Started(*transport_, with_deadline(echo_of(body), std::chrono::milliseconds(20))).get()) ==
+           Code::kTimeout;
+  }));
+  Started cancelled(*transport_, with_deadline(echo_of(body)));
+  CallTrace trace;
+  Started patient(*transport_, with_deadline(echo_of(body)), &trace);
+  cancelled.pending->cancel();
+  EXPECT_EQ(code_of(cancelled.get()), Code::kCancelled);
+  succeed();
+  EXPECT_TRUE(patient.get().answer.ok());
+  EXPECT_EQ(trace.inline_bytes_out, body.size());
+}
+
 TEST_F(Succession, a_transport_that_goes_away_while_nobody_is_there_hangs_nobody) {
   lose();
   Started call(*transport_, with_deadline(ping()));

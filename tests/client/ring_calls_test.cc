@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "client/cpp/ring_turns.h"
 #include "tests/client/ring_callers.h"
 
 namespace ringside {
@@ -194,6 +195,100 @@ TEST(RingTransport, room_that_comes_just_before_a_caller_waits_is_not_missed) {
     });
   }
   for (auto& thread : threads) thread.join();
+}
+
+TEST(RingTransport, who_waits_for_room_is_passed_by_a_bounded_number) {
+  RingHouse house;
+  const auto transport = ring_that_waits(house);
+  Started held(*transport, with_deadline(hold(870 * 1024)));  // leaves room for small bodies, for no part
+  ASSERT_TRUE(house.held().wait_for(1));
+  Started large(*transport, with_deadline(echo_of(std::string(860 * 1024, 'x'))));
+  for (std::uint32_t i = 0; i < RingTurns::kMostPassing; ++i) {
+    ASSERT_TRUE(transport->call(with_deadline(ping()), nullptr).answer.ok()) << i;
+  }
+  EXPECT_EQ(code_of(transport->call(with_deadline(ping(), std::chrono::milliseconds(30)), nullptr)), Code::kTimeout)
+      << "there is room for it, but one that came before it has waited for long enough";
+  Started behind(*transport, with_deadline(ping()));
+  house.held().release();
+  EXPECT_TRUE(held.get().answer.ok());
+  EXPECT_TRUE(large.get().answer.ok());
+  EXPECT_TRUE(behind.get().answer.ok());
+  EXPECT_TRUE(transport->call(with_deadline(ping()), nullptr).answer.ok());
+}
+
+/// So many small calls that the ring is never without; each that is answered is followed by another.
+class Flood {
+ public:
+  Flood(Transport& transport, int calls) : transport_(transport), open_(calls) {
+    for (int i = 0; i < calls; ++i) next();
+  }
+  ~Flood() {
+    stop_ = true;
+    ended_.get_future().wait();
+  }
+  Flood(const Flood&) = delete;
+  Flood& operator=(const Flood&) = delete;
+
+ private:
+  void next() {
+    transport_.call_async(with_deadline(echo_of(std::string(60 * 1024, 'y'))), nullptr, [this](const Outcome& outcome) {
+      EXPECT_TRUE(outcome.answer.ok()) << outcome.answer.error().message;
+      if (!stop_ && outcome.answer.ok()) return next();
+      if (--open_ == 0) ended_.set_value();
+    });
+  }
+  Transport& transport_;
+  std::atomic<int> open_;
+  std::atomic<bool> stop_{false};
+  std::promise<void> ended_;
+};
+
+TEST(RingTransport, a_large_call_is_served_in_the_midst_of_a_flood_of_small_ones) {
+  RingHouse house;
+  const auto transport = ring_that_waits(house);
+  const Flood flood(*transport, 100);
+  for (int i = 0; i < 20; ++i) {
+    const std::string body(860 * 1024, static_cast<char>('a' + i));
+    const Outcome outcome = i % 2 == 0 ? transport->call(with_deadline(echo_of(body)), nullptr)
+                                       : Started(*transport, with_deadline(echo_of(body))).get();
+    ASSERT_TRUE(outcome.answer.ok()) << outcome.answer.error().message;
+    ASSERT_EQ(outcome.answer->body, body);
+  }
+}
+
+/// A worker with room for one body of 3 MiB in parts, whatever ring it comes by.
+RingDoorOptions room_for_one() {
+  RingDoorOptions options;
+  options.max_body_bytes = 4 * kMiB;
+  options.bodies_in_parts = 1;
+  return options;
+}
+
+TEST(RingTransport, bodies_of_two_rings_that_are_too_large_for_their_worker_together_come_one_after_the_other) {
+  RingHouse house(room_for_one());
+  const auto one = connect(house, DoorChoice::kRing, kMiB);
+  const auto other = connect(house, DoorChoice::kRing, kMiB);
+  for (int i = 0; i < 10; ++i) {
+    const std::string body(3 * kMiB, static_cast<char>('a' + i));
+    Started first(*one, with_deadline(echo_of(body)));
+    Started second(*other, with_deadline(echo_of(body)));
+    EXPECT_EQ(first.get().answer->body, body);
+    EXPECT_EQ(second.get().answer->body, body);
+  }
+}
+
+TEST(RingTransport, a_body_whose_worker_is_busy_with_another_ring_s_waits_but_not_for_ever) {
+  RingHouse house(room_for_one());
+  const auto one = connect(house, DoorChoice::kRing, kMiB);
+  const auto other = connect(house, DoorChoice::kRing, kMiB);
+  Started first(*one, with_deadline(hold(3 * kMiB)));
+  ASSERT_TRUE(house.held().wait_for(1));
+  Started second(*other, with_deadline(hold(3 * kMiB)));
+  EXPECT_EQ(other->call(with_deadline(ping()), nullptr).answer->body, kPong);
+  ASSERT_TRUE(house.held().wait_for(2));
+  house.held().release();
+  EXPECT_TRUE(first.get().answer.ok());
+  EXPECT_TRUE(second.get().answer.ok());
 }
 
 TEST(RingTransport, who_waits_for_room_is_told_when_the_ring_ends) {

@@ -69,6 +69,28 @@ TEST(House, a_call_that_may_run_twice_does_not_fail_when_every_worker_dies) {
   }
 }
 
+TEST(House, a_client_of_several_rings_has_as_many_again_soon_after_a_worker_died) {
+  for (const DoorChoice door : {DoorChoice::kRing, DoorChoice::kHandle}) {
+    const House house;
+    ClientOptions options = house.client_options(door);
+    options.rings = 4;
+    const auto client = Client::connect(options).value();
+    const auto rings = [&house] {
+      std::uint32_t count = 0;
+      const auto now = house.status();
+      for (const auto& worker : now.workers()) count += worker.report().rings();
+      return count;
+    };
+    ASSERT_TRUE(eventually([&] { return rings() == 4; })) << to_string(door);
+    house.kill_worker(house.worker_pids().front());
+    EXPECT_TRUE(eventually([&] {
+      const auto answer = client->call(post(R"({"jsonrpc":"2.0","id":1,"method":"ping"})"));
+      EXPECT_TRUE(answer.ok() && answer->status == 200) << to_string(door);
+      return rings() == 4;
+    })) << to_string(door);
+  }
+}
+
 TEST(House, calls_outlive_the_supervisor_and_its_sessions_too) {
   for (const DoorChoice door : kDoors) {
     House house;

@@ -9,9 +9,13 @@
 #include <span>
 
 #include "rings.h"
+#include "uploads.h"
 
 namespace ringside::shm {
 namespace {
+
+using test::exchange;
+using test::Upload;
 
 constexpr std::uint32_t kAll = kFeatureRing | kFeatureAgain | kFeatureParts;
 constexpr std::size_t kPool = kMinSegmentBytes - sizeof(RequestSegment);
@@ -21,46 +25,6 @@ WorkerEndOptions options_with(std::uint32_t features, std::size_t max_parts_byte
   options.features = features;
   options.max_parts_bytes = max_parts_bytes;
   return options;
-}
-
-/// A ring whose two sides are driven by hand, and a body on its way in parts.
-struct Upload {
-  explicit Upload(const test::Ring& on, std::string header, std::string bytes) : ring(on), body(std::move(bytes)) {
-    auto claim = ring.client->claim_in_parts(header.size(), body.size()).value();
-    std::copy(header.begin(), header.end(), claim.header().begin());
-    std::copy_n(body.begin(), claim.body().size(), claim.body().begin());
-    sent = claim.body().size();
-    slot = claim.slot();
-    sequence = claim.sequence();
-    ring.client->publish(std::move(claim), SteadyTime::max());
-  }
-  /// Fills and publishes the next part; false when nobody wants one.
-  bool send_part() {
-    const auto part = ring.client->next_part(slot, sequence);
-    if (part.empty()) return false;
-    std::copy_n(body.begin() + static_cast<std::ptrdiff_t>(sent), part.size(), part.begin());
-    sent += part.size();
-    ring.client->publish_part(slot, sequence);
-    return true;
-  }
-
-  const test::Ring& ring;
-  std::string body;
-  std::size_t sent = 0;
-  std::uint32_t slot = 0;
-  std::uint64_t sequence = 0;
-};
-
-/// Both sides take turns until the call is with the worker whole.
-WorkerEnd::Taken exchange(Upload& upload) {
-  for (int turn = 0; turn < 10'000; ++turn) {
-    if (auto taken = upload.ring.worker->take().value()) return std::move(*taken);
-    const auto asked = upload.ring.client->poll().value();
-    EXPECT_TRUE(asked.has_value() && asked->send_more);
-    EXPECT_TRUE(upload.send_part());
-  }
-  ADD_FAILURE() << "the body never came";
-  return {};
 }
 
 /// The client collects an answer in parts while the worker sends them.

@@ -5,50 +5,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/process.h"
+#include "tests/support/recording.h"
 #include "tests/worker/raw_ring.h"
 #include "tests/worker/ring_house.h"
 
 namespace ringside::worker {
 namespace {
-
-std::string from_hex(const std::string& text) {
-  std::string bytes;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-    bytes.push_back(static_cast<char>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  }
-  return bytes;
-}
-
-/// One line of a recording, word by word.
-class Line {
- public:
-  explicit Line(const std::string& text) : words_(text) { words_ >> verb_; }
-  [[nodiscard]] const std::string& verb() const { return verb_; }
-  std::string word() {
-    std::string word;
-    words_ >> word;
-    return word;
-  }
-  std::uint64_t number(int base = 10) { return std::stoull(word(), nullptr, base); }
-  /// The number behind its name.
-  std::uint64_t named(const std::string& name) {
-    EXPECT_EQ(word(), name);
-    return number();
-  }
-
- private:
-  std::istringstream words_;
-  std::string verb_;
-};
 
 /// An old client, as it was recorded, at a worker of today.
 class Replay {
@@ -56,16 +24,15 @@ class Replay {
   explicit Replay(const RingHouse& house)
       : segment_(std::move(shm::Segment::create(shm::kMinSegmentBytes)).value()), socket_(dial(house.dir())) {}
 
-  void play(Line line) {
+  void play(ringside::test::RecordedLine line) {
     if (line.verb() == "write") {
       const std::uint64_t offset = line.number(16);
-      store(offset, from_hex(line.word()));
+      store(offset, line.bytes());
     } else if (line.verb() == "fill") {
       const std::uint64_t offset = line.number(16);
-      const auto byte = static_cast<char>(line.number(16));
-      store(offset, std::string(line.number(), byte));
+      store(offset, line.filled());
     } else if (line.verb() == "attach") {
-      reply_ = knock(socket_.get(), from_hex(line.word()), {segment_.fd()}, &descriptors_);
+      reply_ = knock(socket_.get(), line.bytes(), {segment_.fd()}, &descriptors_);
       ASSERT_EQ(reply_.refusal(), "");
       ASSERT_EQ(descriptors_.size(), 3U);
     } else if (line.verb() == "granted") {
@@ -88,7 +55,7 @@ class Replay {
     std::memcpy(segment_.data() + offset, bytes.data(), bytes.size());
   }
 
-  void expect_answer(Line& line) {
+  void expect_answer(ringside::test::RecordedLine& line) {
     const std::size_t size = shm::kDefaultSegmentBytes;
     void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, descriptors_.at(0).get(), 0);
     ASSERT_NE(mapped, MAP_FAILED);
@@ -99,12 +66,12 @@ class Replay {
     EXPECT_EQ(entry.sequence, line.named("sequence"));
     EXPECT_EQ(entry.flags, line.named("flags"));
     EXPECT_EQ(static_cast<std::uint64_t>(entry.status), line.named("status"));
-    EXPECT_EQ(line.word(), "body");
+    line.expect("body");
     const std::uint64_t header_room =
         (entry.header_bytes + shm::kBodyAlignment - 1) / shm::kBodyAlignment * shm::kBodyAlignment;
     const auto* const run = static_cast<const char*>(mapped) + sizeof(shm::ResponseSegment) +
                             entry.first_block * std::uint64_t{shm::kBlockBytes};
-    EXPECT_EQ(std::string(run + header_room, entry.body_bytes), from_hex(line.word()));
+    EXPECT_EQ(std::string(run + header_room, entry.body_bytes), line.bytes());
     ::munmap(mapped, size);
   }
 
@@ -115,34 +82,21 @@ class Replay {
   std::uint32_t answers_ = 0;
 };
 
+std::string folder() { return ringside::test::source_dir() + "/tests/worker/recordings/"; }
+
 class Recording : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Recording, is_answered_as_it_was) {
   const RingHouse house;
   Replay replay(house);
-  std::ifstream file(ringside::test::source_dir() + "/tests/worker/recordings/" + GetParam() + ".txt");
-  int lines = 0;
-  for (std::string text; std::getline(file, text);) {
-    if (text.empty() || text.front() == '#') continue;
-    SCOPED_TRACE(text.substr(0, 60));
-    replay.play(Line(text));
-    ++lines;
-    if (HasFatalFailure()) return;
-  }
-  EXPECT_GT(lines, 5) << "a recording of that name is there";
+  ringside::test::replay(folder() + GetParam() + ".txt",
+                         [&](ringside::test::RecordedLine line) { replay.play(std::move(line)); });
 }
 
 INSTANTIATE_TEST_SUITE_P(Wire, Recording, ::testing::Values("v1-ring", "v1-again", "v1-parts"),
                          [](const auto& each) { return each.param.substr(0, 2) + "_" + each.param.substr(3); });
 
-TEST(Recordings, are_all_replayed) {
-  std::size_t files = 0;
-  for ([[maybe_unused]] const auto& file :
-       std::filesystem::directory_iterator(ringside::test::source_dir() + "/tests/worker/recordings")) {
-    ++files;
-  }
-  EXPECT_EQ(files, 3U);
-}
+TEST(Recordings, are_all_replayed) { EXPECT_EQ(ringside::test::recordings_in(folder()), 3U); }
 
 }  // namespace
 }  // namespace ringside::worker

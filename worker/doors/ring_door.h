@@ -49,6 +49,7 @@ struct RingDoorOptions {
   bool ring = true;    ///< feature: calls are taken from submission queues
   bool handle = true;  ///< feature: bodies of gRPC calls may be handles
   std::size_t max_body_bytes = 64ULL << 20U;
+  std::size_t bodies_in_parts = 16;                      ///< of all rings, each way, as a multiple of max_body_bytes
   Duration handshake_timeout = std::chrono::seconds(5);  ///< for the one message that a new connection must send
 };
 

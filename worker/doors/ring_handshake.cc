@@ -50,7 +50,8 @@ std::uint32_t offered_features(const RingDoorOptions& options) {
          (options.handle ? shm::kFeatureHandle : 0U);
 }
 
-HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, const RingDoorOptions& options) {
+HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, const HandshakeLimits& limits) {
+  const RingDoorOptions& options = limits.options;
   HandshakeStep step{Kind::kAttached, {}, {}};
   Attached& attached = step.attached;
   attached.features = request.features() & offered_features(options);
@@ -69,8 +70,10 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
   end_options.features = attached.features;
   end_options.max_body_bytes = options.max_body_bytes;
   end_options.max_parts_bytes = kBodiesInParts * options.max_body_bytes;
+  end_options.budget = limits.budget;
+  end_options.turn = limits.turn;
   std::string_view reason;
-  auto end = shm::WorkerEnd::attach(std::move(segment), end_options, reason);
+  auto end = shm::WorkerEnd::attach(std::move(segment), std::move(end_options), reason);
   if (!end.ok()) {
     if (end.error().code != Code::kPeerLied) {
       log::error("a ring cannot be attached: {} errno={}", end.error().message, end.error().os_error);
@@ -103,7 +106,7 @@ HandshakeStep take_handshake(int connection, const HandshakeLimits& limits) {
   if (request.version() < shm::kVersion) return refused("unsupported_version");
   if (limits.draining) return refused("draining");
   if (limits.full) return refused("too_many_rings");
-  return attach(request, std::move(received->descriptors[0]), limits.options);
+  return attach(request, std::move(received->descriptors[0]), limits);
 }
 
 Status send_grant(int connection, const Grant& grant) {

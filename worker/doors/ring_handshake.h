@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,7 +43,9 @@ struct HandshakeStep {
 struct HandshakeLimits {
   const RingDoorOptions& options;
   bool draining = false;
-  bool full = false;  ///< max_rings are attached
+  bool full = false;                                  ///< max_rings are attached
+  std::shared_ptr<shm::CopyBudget> budget = nullptr;  ///< of all rings
+  std::function<void()> turn = nullptr;               ///< of that budget, for the newcomer
 };
 
 /// Reads the request from `connection`, if it is there by now, and does what it asks for. Never blocks.

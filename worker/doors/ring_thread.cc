@@ -26,6 +26,8 @@ constexpr int kDrainLookMs = 1;
 constexpr std::size_t kMaxHandshakes = 128;
 // Answers waiting to be fetched from one ring, as a multiple of the largest body.
 constexpr std::size_t kKeptBodies = 4;
+// How long a body in parts waits for bodies of other rings, at most.
+constexpr auto kPatience = std::chrono::seconds(1);
 constexpr unsigned kWatchBits = 3;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
@@ -39,6 +41,7 @@ RingThread::RingThread(const RingDoorOptions& options, Runtime& runtime, RingReg
       registry_(registry),
       mailbox_(std::move(mailbox)),
       adopt_channel_(std::move(adopt_channel)),
+      budget_(std::make_shared<shm::CopyBudget>(options.bodies_in_parts * options.max_body_bytes, kPatience)),
       spin_(options.spin) {}
 
 RingThread::~RingThread() {
@@ -117,8 +120,10 @@ bool RingThread::park_awake() {
 int RingThread::patience_ms() const {
   // In a drain nobody parks, so no doorbell tells that there is room for the next part of an answer.
   if (draining_ && sends_parts()) return kDrainLookMs;
-  if (handshakes_.empty()) return -1;
-  const Duration left = handshakes_.begin()->second.deadline - now();
+  SteadyTime until = budget_->anybody_waits() ? budget_->next_due() : SteadyTime::max();
+  if (!handshakes_.empty()) until = std::min(until, handshakes_.begin()->second.deadline);
+  if (until == SteadyTime::max()) return -1;
+  const Duration left = until - now();
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   return static_cast<int>(std::clamp<std::int64_t>(ms, 0, 60'000));
 }
@@ -131,6 +136,7 @@ void RingThread::wait(int timeout_ms) {
     handle(static_cast<Watch>(token & ((1U << kWatchBits) - 1U)), token >> kWatchBits);
   }
   if (!handshakes_.empty()) expire_handshakes();
+  if (budget_->anybody_waits()) budget_->expire(now());
   if (draining_ && sends_parts()) finish_parts();
 }
 
@@ -199,7 +205,8 @@ void RingThread::greet(Newcomer newcomer) {
 void RingThread::step_handshake(std::uint64_t serial) {
   const auto at = handshakes_.find(serial);
   if (at == handshakes_.end()) return;
-  const HandshakeLimits limits{options_, draining_, rings_.size() >= options_.max_rings};
+  const HandshakeLimits limits{options_, draining_, rings_.size() >= options_.max_rings, budget_,
+                               [mailbox = mailbox_, serial] { mailbox->look_at(serial); }};
   HandshakeStep step = take_handshake(at->second.peer.connection.get(), limits);
   if (step.kind == HandshakeStep::Kind::kWaiting) return;
   Newcomer peer = std::move(at->second.peer);
@@ -272,7 +279,8 @@ void RingThread::wake_ring(std::uint64_t serial) {
 void RingThread::look_at(std::uint64_t serial) {
   const auto at = rings_.find(serial);
   if (at == rings_.end()) return;
-  const Attachment& attachment = *at->second.attachment;
+  Attachment& attachment = *at->second.attachment;
+  attachment.worker_end().admit_parts();
   if (const std::string_view refusal = attachment.refusal(); !refusal.empty()) {
     end_ring(serial, refusal);
   } else if (draining_ && attachment.idle()) {

@@ -77,6 +77,7 @@ class RingThread {
   RingRegistry& registry_;
   std::shared_ptr<RingMailbox> mailbox_;
   RingDoor::AdoptChannel adopt_channel_;
+  const std::shared_ptr<shm::CopyBudget> budget_;  // of all rings
   UniqueFd epoll_;
   std::uint64_t next_serial_ = 1;
   std::map<std::uint64_t, Handshake> handshakes_;  // by serial number, so the oldest first
