@@ -53,3 +53,15 @@ build() {
   fi
   NINJA_STATUS='[%f/%t %es] ' cmake --build "build/$preset" ${1:+--target "$@"}
 }
+
+# package: build/package/*.deb of what stands in build/release.
+package() {
+  say "packaging"
+  local log="$ROOT/build/package.log"
+  rm -rf "$ROOT/build/package"
+  if ! cpack --config "$ROOT/build/release/CPackConfig.cmake" -B "$ROOT/build/package" >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    die "cpack failed (its last lines stand above)"
+  fi
+  rm -rf "$ROOT/build/package/_CPack_Packages"
+}
