@@ -39,6 +39,22 @@ setup() {
   mapfile -t packages < <(grep -v '^#' "$ROOT/scripts/packages.txt")
   install "${packages[@]}"
   mkdir -p "$ROOT/build"
+  python_tools
+}
+
+# python_tools: build/python, an environment with what tests need and Debian does not have.
+python_tools() {
+  local wanted="$ROOT/tests/deploy/requirements.txt" folder="$ROOT/build/python"
+  cmp -s "$wanted" "$folder/requirements.txt" && return 0
+  say "installing Python tools into build/python"
+  local log="$ROOT/build/python.log"
+  rm -rf "$folder"
+  if ! { /usr/bin/python3 -m venv "$folder" &&
+    "$folder/bin/pip" install --disable-pip-version-check --requirement "$wanted"; } >"$log" 2>&1; then
+    tail -n 10 "$log" >&2
+    die "pip could not install what tests/deploy/requirements.txt names (its last lines stand above)"
+  fi
+  cp "$wanted" "$folder/requirements.txt"
 }
 
 # build PRESET [TARGET…]: configures when there is need, builds, shows progress.
