@@ -38,6 +38,8 @@ setup() {
   local packages
   mapfile -t packages < <(grep -v '^#' "$ROOT/scripts/packages.txt")
   install "${packages[@]}"
+  # Node for the MCP servers that tests run as others do; whoever has a Node of another origin keeps it.
+  command -v npx >/dev/null || install nodejs npm
   mkdir -p "$ROOT/build"
   python_tools
 }

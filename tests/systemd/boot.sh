@@ -21,6 +21,8 @@ printf '#!/bin/sh\nexit 0\n' >"$house/usr/sbin/policy-rc.d"
 chmod 0755 "$house/usr/sbin/policy-rc.d"
 cp "$packages"/*.deb "$bin/demo_server" "$house/in"
 cp -r "$tests/inside" "$tests/../package/consumer" "$python" "$house/in"
+# As `npm pack` makes it.
+tar -C "$tests/inside/npx_server" -czf "$house/in/npx_server.tgz" --transform 's|^\.|package|' .
 cat >"$house/usr/lib/systemd/system/steps.service" <<'UNIT'
 [Unit]
 Description=The steps of this test
@@ -37,7 +39,7 @@ StandardError=append:/out/log
 UNIT
 
 # With --volatile=yes only /usr is the machine's; the rest is empty, and goes with the container.
-boot=(systemd-nspawn -q -D / --volatile=yes --register=no --keep-unit --boot --private-network --console=pipe
+boot=(systemd-nspawn -q -D / "--machine=$(basename "$house" | tr "[:upper:]" "[:lower:]")" --volatile=yes --register=no --keep-unit --boot --private-network --console=pipe
   "--overlay=/usr:$house/usr:/usr" "--overlay=/var/lib/dpkg:$house/dpkg:/dpkg"
   "--bind-ro=$house/in:/in" "--bind=$house/out:/out"
   systemd.firstboot=off systemd.mask=systemd-firstboot.service systemd.unit=steps.service)

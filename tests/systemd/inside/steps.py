@@ -1,5 +1,6 @@
 """Ringside's life under a real systemd, step by step. A step is a function with @step; they run in this order."""
 
+import concurrent.futures
 import glob
 import json
 import os
@@ -13,6 +14,7 @@ CONFIG = {
     "workers": 2,
     "mcpServers": {
         "node": {"command": "node", "args": ["/in/inside/node_server.mjs"]},
+        "npx": {"command": "npx", "args": ["--yes", "--offline", "--package=/in/npx_server.tgz", "npx-server"]},
         "local": {"command": "/in/demo_server"},
         "remote": {"url": "http://127.0.0.1:4000/mcp"},
     },
@@ -93,6 +95,26 @@ def a_node_child_compiles_writes_home_and_sees_nothing_of_the_supervisors():
 
 
 @step
+def an_npx_entry_installs_into_home_and_runs():
+    eventually("the tool of the npx entry", lambda: '"glance"' in sh("ringside", "call", "tools/list", check=False))
+    assert tool("glance", {}) == "glanced"
+    assert os.path.isdir("/var/lib/ringside/.npm/_npx")
+
+
+@step
+def everybody_in_the_service_is_in_the_sandbox():
+    names = set()
+    for pid in processes("ringsided") + processes("ringside-worker") + processes("ringside-guard") + processes("node"):
+        status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status") if ":\t" in line)
+        names.add(status["Name"].strip())
+        assert status["Seccomp"].strip() == "2", status
+        assert status["NoNewPrivs"].strip() == "1", status
+        assert int(status["CapBnd"], 16) == 0 and int(status["CapEff"], 16) == 0, status
+        assert status["Uid"].split()[0] != "0", status
+    assert {"ringsided", "ringside-worker", "ringside-guard", "node"} <= names, names
+
+
+@step
 def a_member_of_the_group_may_call_and_a_stranger_may_not():
     write("/etc/sysusers.d/peers.conf", "u gateway -\nm gateway ringside\nu stranger -\n")
     sh("systemd-sysusers")
@@ -148,6 +170,21 @@ def installing_again_restarts_the_service_and_keeps_the_sockets():
     ping()
     assert {path: os.stat(path).st_ino for path in glob.glob(f"{RUN}/*.sock")} == inodes
     assert json.load(open("/etc/ringside/ringside.json")) == CONFIG, "the configuration is the administrator's"
+
+
+@step
+def a_wrong_configuration_is_told_and_once_mended_those_who_waited_are_served():
+    write("/etc/ringside/ringside.json", '{"workers": "many"}')
+    sh("systemctl", "restart", SERVICE, check=False)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        waiting = threads.submit(ping)
+        tries = int(show(SERVICE, "NRestarts"))
+        eventually("two more tries", lambda: int(show(SERVICE, "NRestarts")) >= tries + 2)
+        eventually("the exit code", lambda: show(SERVICE, "ExecMainStatus") == "2")
+        assert "workers: expected" in sh("journalctl", "--no-pager", "-u", SERVICE, "-n", "20")
+        assert not waiting.done()
+        write("/etc/ringside/ringside.json", json.dumps(CONFIG))
+        waiting.result()
 
 
 @step
