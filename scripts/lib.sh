@@ -38,7 +38,25 @@ setup() {
   local packages
   mapfile -t packages < <(grep -v '^#' "$ROOT/scripts/packages.txt")
   install "${packages[@]}"
+  # Node for the MCP servers that tests run as others do; whoever has a Node of another origin keeps it.
+  command -v npx >/dev/null || install nodejs npm
   mkdir -p "$ROOT/build"
+  python_tools
+}
+
+# python_tools: build/python, an environment with what tests need and Debian does not have.
+python_tools() {
+  local wanted="$ROOT/tests/deploy/requirements.txt" folder="$ROOT/build/python"
+  cmp -s "$wanted" "$folder/requirements.txt" && return 0
+  say "installing Python tools into build/python"
+  local log="$ROOT/build/python.log"
+  rm -rf "$folder"
+  if ! { /usr/bin/python3 -m venv "$folder" &&
+    "$folder/bin/pip" install --disable-pip-version-check --requirement "$wanted"; } >"$log" 2>&1; then
+    tail -n 10 "$log" >&2
+    die "pip could not install what tests/deploy/requirements.txt names (its last lines stand above)"
+  fi
+  cp "$wanted" "$folder/requirements.txt"
 }
 
 # build PRESET [TARGET…]: configures when there is need, builds, shows progress.
@@ -52,4 +70,16 @@ build() {
     die "cmake --preset $preset failed (its last lines stand above)"
   fi
   NINJA_STATUS='[%f/%t %es] ' cmake --build "build/$preset" ${1:+--target "$@"}
+}
+
+# package: build/package/*.deb of what stands in build/release.
+package() {
+  say "packaging"
+  local log="$ROOT/build/package.log"
+  rm -rf "$ROOT/build/package"
+  if ! cpack --config "$ROOT/build/release/CPackConfig.cmake" -B "$ROOT/build/package" >"$log" 2>&1; then
+    tail -n 30 "$log" >&2
+    die "cpack failed (its last lines stand above)"
+  fi
+  rm -rf "$ROOT/build/package/_CPack_Packages"
 }

@@ -31,24 +31,26 @@ static_assert(std::string_view(R"({"detail":"Peer not allowed"})").size() == 29,
 
 struct Listeners::Listener {
   ListenerSpec spec;
-  std::string path;
+  std::string path;  ///< that we bound; empty: adopted, and its file is not ours
   bool paused = false;
   bool starved = false;  ///< the shortage has been logged
   UniqueFd fd;
   EventSource ready;  // after the descriptor it watches
   EventSource pause_over;
 
-  ~Listener() { ::unlink(path.c_str()); }
+  ~Listener() {
+    if (!path.empty()) ::unlink(path.c_str());
+  }
 };
 
 std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
   const auto has = [&](std::string_view door) { return std::find(doors.begin(), doors.end(), door) != doors.end(); };
-  std::vector<ListenerSpec> specs;
-  if (has("grpc")) specs.push_back({"runtime.sock", SocketKind::kStream, Connection::DOOR_GRPC});
-  if (has("ring") || has("handle")) specs.push_back({"ring.sock", SocketKind::kSeqPacket, Connection::DOOR_RING});
-  if (has("http")) specs.push_back({"http.sock", SocketKind::kStream, Connection::DOOR_HTTP});
-  specs.push_back({"control.sock", SocketKind::kStream, std::nullopt});
-  return specs;
+  return {
+      {"runtime", "runtime.sock", SocketKind::kStream, Connection::DOOR_GRPC, has("grpc")},
+      {"ring", "ring.sock", SocketKind::kSeqPacket, Connection::DOOR_RING, has("ring") || has("handle")},
+      {"http", "http.sock", SocketKind::kStream, Connection::DOOR_HTTP, has("http")},
+      {"control", "control.sock", SocketKind::kStream, std::nullopt, true},
+  };
 }
 
 Listeners::Listeners(const Clock& clock, PeerList peers, Hooks hooks)
@@ -56,34 +58,50 @@ Listeners::Listeners(const Clock& clock, PeerList peers, Hooks hooks)
 
 Listeners::~Listeners() = default;
 
-Result<std::unique_ptr<Listeners>> Listeners::bind(EventLoop& loop, const Clock& clock, const RuntimeFolder& folder,
-                                                   const std::vector<ListenerSpec>& specs, PeerList peers,
-                                                   Hooks hooks) {
-  std::unique_ptr<Listeners> listeners(new Listeners(clock, std::move(peers), std::move(hooks)));
-  for (const auto& spec : specs) RS_TRY_STATUS(listeners->add(loop, folder, spec));
+Result<std::unique_ptr<Listeners>> Listeners::open(EventLoop& loop, const Clock& clock, const RuntimeFolder& folder,
+                                                   Options options, Hooks hooks) {
+  std::unique_ptr<Listeners> listeners(new Listeners(clock, std::move(options.peers), std::move(hooks)));
+  for (const auto& spec : options.specs) {
+    auto adopted = options.adopted.give(spec.handed_as);
+    if (adopted.empty() && spec.open) RS_TRY_STATUS(listeners->bind(loop, folder, spec));
+    for (auto& fd : adopted) {
+      log::info("socket adopted name={} descriptor={}", spec.handed_as, fd.get());
+      if (!spec.open) {
+        log::warn(
+            "no door that is on needs this socket, so its clients are turned away; disable its unit, or name the door "
+            "in \"doors\" name={}",
+            spec.handed_as);
+      }
+      RS_TRY_STATUS(listeners->add(loop, spec, std::move(fd), {}));
+    }
+  }
   return listeners;
 }
 
-Status Listeners::add(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec) {
-  const std::string path = folder.socket(spec.name);
+Status Listeners::bind(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec) {
+  std::string path = folder.socket(spec.file);
   auto bound = listen_at(path, spec.kind);
   if (!bound.ok()) {
     log::error("cannot listen: {} path={} error={}", bound.error().message, path,
                std::generic_category().message(bound.error().os_error));
     return bound.error();
   }
+  return add(loop, spec, std::move(bound).value(), std::move(path));
+}
+
+Status Listeners::add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, std::string path) {
   auto listener = std::make_unique<Listener>();
   Listener& at = *listener;
   at.spec = spec;
-  at.path = path;
-  at.fd = std::move(bound).value();
+  at.path = std::move(path);
+  at.fd = std::move(fd);
   at.ready = RS_TRY(loop.watch(at.fd.get(), [this, &at](std::uint32_t /*events*/) { accept_some(at); }));
   at.pause_over = RS_TRY(loop.timer([this, &at] {
     at.paused = false;
     choose_events(at);
   }));
   choose_events(at);
-  refused_[std::string(spec.name)] = 0;
+  refused_[std::string(spec.file)] = 0;
   listeners_.push_back(std::move(listener));
   return {};
 }
@@ -99,13 +117,14 @@ void Listeners::close_for_workers() {
 }
 
 void Listeners::choose_events(Listener& listener) const {
-  const bool wanted = (accepting_ || !listener.spec.for_workers()) && !listener.paused;
+  const bool waits_for_worker = listener.spec.open && listener.spec.for_workers();
+  const bool wanted = (accepting_ || !waits_for_worker) && !listener.paused;
   listener.ready.want(wanted ? std::uint32_t{EPOLLIN} : 0);
 }
 
 void Listeners::accept_some(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    if (listener.spec.for_workers() && !hooks_.may_accept()) return;
+    if (listener.spec.open && listener.spec.for_workers() && !hooks_.may_accept()) return;
     UniqueFd fd(::accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd) {
       listener.starved = false;
@@ -119,6 +138,7 @@ void Listeners::accept_some(Listener& listener) {
 }
 
 void Listeners::take(Listener& listener, UniqueFd fd) {
+  if (!listener.spec.open) return;
   auto peer = peer_credentials(fd.get());
   if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
   const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
@@ -128,8 +148,8 @@ void Listeners::take(Listener& listener, UniqueFd fd) {
 }
 
 void Listeners::refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check) {
-  ++refused_[std::string(listener.spec.name)];
-  log::warn("peer refused: {} socket={} pid={} uid={} gid={}", check, listener.spec.name, peer.pid, peer.uid, peer.gid);
+  ++refused_[std::string(listener.spec.file)];
+  log::warn("peer refused: {} socket={} pid={} uid={} gid={}", check, listener.spec.file, peer.pid, peer.uid, peer.gid);
   if (listener.spec.door != Connection::DOOR_HTTP) return hooks_.refused(UniqueFd());
   // A fresh socket has room for this. It stays open for a moment, because closing it under an unread request would make
   // the peer's write fail before it reads the answer.
@@ -142,7 +162,7 @@ void Listeners::pause(Listener& listener, int error) {
   if (!std::exchange(listener.starved, true)) {
     log::error("cannot accept, trying again every {} ms: {} socket={}",
                std::chrono::duration_cast<std::chrono::milliseconds>(kPause).count(),
-               std::generic_category().message(error), listener.spec.name);
+               std::generic_category().message(error), listener.spec.file);
   }
   listener.paused = true;
   choose_events(listener);

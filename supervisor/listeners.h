@@ -1,6 +1,6 @@
 #pragma once
-// The sockets in the runtime folder: bound, watched, accepted from, checked, and removed at the end. Who takes a
-// connection is decided elsewhere. The loop's thread only.
+// The sockets: adopted where systemd handed one over, else bound in the runtime folder and removed at the end; watched,
+// accepted from, checked. Who takes a connection is decided elsewhere. The loop's thread only.
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "base/unix_socket.h"
 #include "ringside/link/v1/link.pb.h"
+#include "supervisor/adopted_sockets.h"
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/peer_check.h"
@@ -22,15 +23,17 @@
 
 namespace ringside::supervisor {
 
-/// A socket of the folder.
+/// A socket, by what it is for.
 struct ListenerSpec {
-  std::string_view name;
+  std::string_view handed_as;  ///< its name when systemd hands it over
+  std::string_view file;       ///< in the runtime folder, when it is ours
   SocketKind kind;
   std::optional<link::v1::Connection::Door> door;  ///< of the workers; none: the supervisor's own (control.sock)
+  bool open = true;                                ///< false: no door needs it
 
   [[nodiscard]] bool for_workers() const { return door.has_value(); }
 };
-/// The sockets that these doors need, and control.sock.
+/// Every socket there is; open are those that these doors need, and control.sock.
 [[nodiscard]] std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors);
 
 class Listeners {
@@ -43,25 +46,34 @@ class Listeners {
     std::function<void(UniqueFd)> refused;
   };
 
-  /// Binds every socket; none stays when one cannot be bound. Everything passed outlives the listeners.
-  static Result<std::unique_ptr<Listeners>> bind(EventLoop& loop, const Clock& clock, const RuntimeFolder& folder,
-                                                 const std::vector<ListenerSpec>& specs, PeerList peers, Hooks hooks);
-  /// Closes and removes them all.
+  struct Options {
+    std::vector<ListenerSpec> specs;
+    AdoptedSockets adopted;
+    PeerList peers;
+  };
+
+  /// Adopts what was handed over and binds the others; none stays when one cannot be bound. A socket that was handed
+  /// over although its door is off is listened at too: its connections are closed at once, since the kernel would let
+  /// them wait for ever. Everything passed by reference outlives the listeners.
+  static Result<std::unique_ptr<Listeners>> open(EventLoop& loop, const Clock& clock, const RuntimeFolder& folder,
+                                                 Options options, Hooks hooks);
+  /// Closes them all, and removes those that were bound here.
   ~Listeners();
   Listeners(const Listeners&) = delete;
   Listeners& operator=(const Listeners&) = delete;
 
   /// Takes connections for workers from now on, or leaves them in the kernel's queue. control.sock is always served.
   void accept_for_workers(bool accept);
-  /// Closes and removes all but control.sock.
+  /// Closes all but control.sock, and removes those that were bound here.
   void close_for_workers();
-  /// By socket name, since the start.
+  /// By file name, since the start.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& refused() const { return refused_; }
 
  private:
   struct Listener;
   Listeners(const Clock& clock, PeerList peers, Hooks hooks);
-  Status add(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec);
+  Status bind(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec);
+  Status add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, std::string path);
   void accept_some(Listener& listener);
   void take(Listener& listener, UniqueFd fd);
   void refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "supervisor/adopted_sockets.h"
 #include "supervisor/command_line.h"
 #include "supervisor/config.h"
 #include "supervisor/supervisor.h"
@@ -43,10 +44,16 @@ int run(const CommandLine& line) {
   }
   log::init("ringsided", loaded.config.log_level);
   for (const auto& warning : loaded.warnings) log::warn("{}", warning);
+  auto adopted = AdoptedSockets::take();
+  if (!adopted.ok()) {
+    log::error("not started: {}", adopted.error().message);
+    return kExitFailed;
+  }
   block_signals();
   raise_descriptor_limit();
   SupervisorOptions options;
   options.config = std::move(loaded.config);
+  options.adopted = std::move(adopted).value();
   options.runtime_dir = line.runtime_dir;
   options.worker_program = line.worker_program;
   options.version = RINGSIDE_VERSION;

@@ -71,6 +71,7 @@ Supervisor::Supervisor(SupervisorOptions options, const Clock& clock, RuntimeFol
       folder_(std::move(folder)),
       epoch_(std::move(epoch)),
       loop_(std::move(loop)),
+      notifier_(clock),
       policy_(options_.policy, options_.config.workers, options_.seed),
       handover_(
           clock, [this] { return loads(); },
@@ -85,6 +86,7 @@ Status Supervisor::start() {
   interrupt_ = RS_TRY(loop_.signal(SIGINT, [this](pid_t sender) { on_signal("SIGINT", sender); }));
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
   expiry_timer_ = RS_TRY(loop_.timer([this] { handover_.expire(); }));
+  watchdog_timer_ = RS_TRY(loop_.timer([this] { on_watchdog_due(); }));
   Listeners::Hooks hooks;
   hooks.may_accept = [this] { return may_accept(); };
   hooks.to_worker = [this](Accepted connection) { handover_.offer(std::move(connection)); };
@@ -93,13 +95,15 @@ Status Supervisor::start() {
     changed_ = true;
     if (fd) handover_.linger(std::move(fd));
   };
-  listeners_ = RS_TRY(Listeners::bind(loop_, clock_, folder_, listeners_for(options_.config.doors),
-                                      options_.config.peers, std::move(hooks)));
+  listeners_ = RS_TRY(Listeners::open(
+      loop_, clock_, folder_,
+      {listeners_for(options_.config.doors), std::move(options_.adopted), options_.config.peers}, std::move(hooks)));
   return {};
 }
 
 Status Supervisor::run() {
   log::info("supervisor started runtime_dir={} workers={} version={}", folder_.path(), slots_.size(), options_.version);
+  on_watchdog_due();
   apply(event::Deadline{});
   while (!finished_) {
     settle();
@@ -217,9 +221,17 @@ void Supervisor::on_exited(std::size_t index, Exit exit) {
 void Supervisor::on_signal(std::string_view name, pid_t sender) {
   log::info("{} from pid {}{}", name, sender, policy_.stopping ? ", again: workers are killed" : ": stopping");
   if (policy_.stopping) return apply(event::StopAtOnce{});
+  notifier_.stopping();
   listeners_->close_for_workers();
   handover_.clear();
   apply(event::Stop{});
+}
+
+void Supervisor::on_watchdog_due() {
+  const auto interval = notifier_.watchdog_interval();
+  if (!interval) return;
+  notifier_.alive();
+  watchdog_timer_.arm(clock_.now() + *interval);
 }
 
 bool Supervisor::is_ready(std::size_t index) const {
@@ -264,6 +276,7 @@ void Supervisor::settle() {
   expiry_timer_.arm(handover_.next_expiry());
   if (!loads().empty() && !std::exchange(was_ready_, true)) {
     log::info("READY runtime_dir={} doors={}", folder_.path(), fmt::join(options_.config.doors, ","));
+    notifier_.ready();
   }
   if (std::exchange(changed_, false)) publish();
 }
@@ -278,6 +291,7 @@ void Supervisor::publish() {
   status.set_workers_wanted(options_.config.workers);
   for (const auto& [socket, count] : listeners_->refused()) (*status.mutable_refused_peers())[socket] = count;
   snapshot.started = started_;
+  std::uint64_t rings = 0;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Slot& slot = slots_[i];
     const SlotState& decided = policy_.slots[i];
@@ -290,7 +304,9 @@ void Supervisor::publish() {
     worker->set_connections_handed(slot.handed);
     *worker->mutable_report() = slot.report;
     snapshot.workers_started.push_back(slot.started);
+    rings += slot.report.rings();
   }
+  notifier_.status(status_line(loads().size(), slots_.size(), rings));
   snapshot.serving = !policy_.stopping && !loads().empty();
   control_->publish(std::move(snapshot));
 }

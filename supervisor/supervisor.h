@@ -3,6 +3,8 @@
 // holds all state: events go through the policy (policy.h), what it decides is carried out here, and after each event
 // the rest is brought in line with it (who accepts, what waits, which timer is next, what control.sock tells).
 //
+// The service manager is told from the same loop (notify.h): ready when the first worker is.
+//
 // SIGTERM, SIGINT: takes no connection any more, lets workers finish, ends. The same again: kills them. Both signals
 // must be blocked in every thread before create().
 
@@ -15,11 +17,13 @@
 #include "base/clock.h"
 #include "base/epoch_page.h"
 #include "base/result.h"
+#include "supervisor/adopted_sockets.h"
 #include "supervisor/config.h"
 #include "supervisor/control_server.h"
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/listeners.h"
+#include "supervisor/notify.h"
 #include "supervisor/policy.h"
 #include "supervisor/runtime_folder.h"
 #include "supervisor/worker_process.h"
@@ -28,6 +32,7 @@ namespace ringside::supervisor {
 
 struct SupervisorOptions {
   Config config;
+  AdoptedSockets adopted;
   std::string runtime_dir = "/run/ringside";
   std::string worker_program;  ///< a path
   std::string version;
@@ -37,8 +42,9 @@ struct SupervisorOptions {
 
 class Supervisor {
  public:
-  /// Takes the folder, binds the sockets, starts the control server; nothing is left behind when one of these fails.
-  /// What to do about it stands in the log. `clock` is CLOCK_MONOTONIC's, since timers are; it outlives the supervisor.
+  /// Takes the folder, adopts or binds the sockets, starts the control server; nothing is left behind when one of these
+  /// fails. What to do about it stands in the log. `clock` is CLOCK_MONOTONIC's, since timers are; it outlives the
+  /// supervisor.
   static Result<std::unique_ptr<Supervisor>> create(SupervisorOptions options, const Clock& clock);
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
@@ -72,6 +78,7 @@ class Supervisor {
   void on_said(std::size_t slot, const link::v1::ToSupervisor& message);
   void on_exited(std::size_t slot, Exit exit);
   void on_signal(std::string_view name, pid_t sender);
+  void on_watchdog_due();
 
   [[nodiscard]] bool is_ready(std::size_t slot) const;
   [[nodiscard]] std::vector<Load> loads() const;
@@ -88,6 +95,7 @@ class Supervisor {
   RuntimeFolder folder_;
   EpochPage epoch_;
   EventLoop loop_;
+  Notifier notifier_;
   PolicyState policy_;
   Handover handover_;
   bool finished_ = false;
@@ -100,6 +108,7 @@ class Supervisor {
   EventSource interrupt_;
   EventSource policy_timer_;
   EventSource expiry_timer_;
+  EventSource watchdog_timer_;
 };
 
 }  // namespace ringside::supervisor

@@ -7,8 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -21,6 +24,20 @@ namespace {
 constexpr std::size_t kMessagesPerTurn = 64;
 constexpr std::size_t kMessagesAtExit = 4096;  // more than a socket's buffer holds
 constexpr std::size_t kOutboxPause = 64;
+
+/// Ours, without what systemd tells the main process of a service: nobody else may speak for it.
+std::vector<char*> worker_environment() {
+  constexpr std::array<std::string_view, 6> kOurs = {
+      "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "NOTIFY_SOCKET=", "WATCHDOG_PID=", "WATCHDOG_USEC="};
+  std::vector<char*> out;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const bool ours = std::any_of(kOurs.begin(), kOurs.end(),
+                                  [&](std::string_view name) { return std::string_view(*each).starts_with(name); });
+    if (!ours) out.push_back(*each);
+  }
+  out.push_back(nullptr);
+  return out;
+}
 
 /// posix_spawn's two option objects with an owner.
 class SpawnSetup {
@@ -54,7 +71,8 @@ class SpawnSetup {
     for (auto& argument : argv) arguments.push_back(argument.data());
     arguments.push_back(nullptr);
     pid_t pid = -1;
-    const int failed = ::posix_spawn(&pid, argv.front().c_str(), &actions_, &attributes_, arguments.data(), environ);
+    const int failed = ::posix_spawn(&pid, argv.front().c_str(), &actions_, &attributes_, arguments.data(),
+                                     worker_environment().data());
     if (failed != 0) return Error{Code::kSystem, failed, "a worker cannot be started"};
     return pid;
   }

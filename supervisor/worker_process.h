@@ -33,8 +33,8 @@ class WorkerProcess {
   };
 
   /// Starts `argv` with the link (non-blocking) as descriptor rpc::kWorkerLinkFd, no input, our output and log, no
-  /// signal blocked, ignored or handled, and a process group of its own (a terminal's ^C is for the supervisor). `loop`
-  /// outlives the process.
+  /// signal blocked, ignored or handled, and a process group of its own (a terminal's ^C is for the supervisor). Its
+  /// environment is ours without what systemd says to the supervisor alone. `loop` outlives the process.
   static Result<std::unique_ptr<WorkerProcess>> spawn(EventLoop& loop, std::vector<std::string> argv, Hooks hooks);
   /// Kills and reaps what still runs.
   ~WorkerProcess();

@@ -104,11 +104,12 @@ Pool::Pool(const PoolOptions& options) : workers_(options.workers) {
   write_file(folder_.file("ringside.json"), options.config);
   auto environment = options.environment;
   environment.push_back("RINGSIDE_FAKE_WORKER=" + options.orders);
-  supervisor_ = std::make_unique<Process>(ProcessOptions{
-      .argv = {program("ringsided"), "--config", folder_.file("ringside.json"), "--runtime-dir", dir(), "--workers",
-               std::to_string(options.workers), "--worker-program", program("supervisor_fake_worker")},
-      .environment = std::move(environment),
-      .stderr_path = folder_.file("log")});
+  auto process =
+      as_systemd({program("ringsided"), "--config", folder_.file("ringside.json"), "--runtime-dir", dir(), "--workers",
+                  std::to_string(options.workers), "--worker-program", program("supervisor_fake_worker")},
+                 std::move(environment), options.handed_over);
+  process.stderr_path = folder_.file("log");
+  supervisor_ = std::make_unique<Process>(process);
   const bool answers = eventually(
       [&] { return std::filesystem::exists(socket("control.sock")) && ask(socket("control.sock")).has_value(); });
   EXPECT_TRUE(answers) << log();
@@ -173,10 +174,31 @@ void connect_to_path(int socket, const std::string& path) {
   ASSERT_EQ(::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
 }
 
-Finished start_badly(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
+ProcessOptions as_systemd(std::vector<std::string> argv, std::vector<std::string> environment,
+                          const std::vector<HandedOver>& handed_over) {
+  ProcessOptions options;
+  if (!handed_over.empty()) {
+    std::string names;
+    for (const auto& [name, fd] : handed_over) {
+      names += (names.empty() ? "" : ":") + name;
+      options.descriptors.push_back(fd);
+    }
+    environment.push_back("LISTEN_FDS=" + std::to_string(handed_over.size()));
+    environment.push_back("LISTEN_FDNAMES=" + names);
+    // The shell's pid stays when it becomes the program.
+    const std::vector<std::string> shell{"/bin/sh", "-c", R"(LISTEN_PID=$$ exec "$@")", "sh"};
+    argv.insert(argv.begin(), shell.begin(), shell.end());
+  }
+  options.argv = std::move(argv);
+  options.environment = std::move(environment);
+  return options;
+}
+
+Finished start_badly(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                     const std::vector<HandedOver>& handed_over) {
   std::vector<std::string> argv{program("ringsided"), "--worker-program", program("supervisor_fake_worker")};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return run(argv, {}, environment);
+  return run(as_systemd(std::move(argv), environment, handed_over));
 }
 
 }  // namespace ringside::test

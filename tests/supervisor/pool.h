@@ -38,11 +38,18 @@ class Peer {
 /// The number after `key` in a line such as "pid=12 door=1".
 int number_in(const std::string& line, const std::string& key);
 
+/// A descriptor as systemd hands it over.
+struct HandedOver {
+  std::string name;
+  int fd = -1;
+};
+
 struct PoolOptions {
   int workers = 1;
   std::string config = "{}";
   std::string orders;  ///< RINGSIDE_FAKE_WORKER
   std::vector<std::string> environment;
+  std::vector<HandedOver> handed_over = {};  ///< by the protocol of sd_listen_fds(3)
 };
 
 class Pool {
@@ -83,7 +90,12 @@ control::v1::StatusResponse status_at(const std::string& control_socket);
 /// Connects a socket that exists already.
 void connect_to_path(int socket, const std::string& path);
 
+/// `argv`, to be started as systemd starts a service with sockets.
+ProcessOptions as_systemd(std::vector<std::string> argv, std::vector<std::string> environment,
+                          const std::vector<HandedOver>& handed_over);
+
 /// What ringsided says and returns when it cannot start.
-Finished start_badly(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
+Finished start_badly(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {},
+                     const std::vector<HandedOver>& handed_over = {});
 
 }  // namespace ringside::test

@@ -90,6 +90,12 @@ Process::Process(const ProcessOptions& options) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND;
   ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, options.stdout_path.c_str(), kFlags, 0600);
   ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, options.stderr_path.c_str(), kFlags, 0600);
+  // High numbers first, so that no copy lands on a descriptor that is still to be copied.
+  std::vector<UniqueFd> high;
+  for (const int fd : options.descriptors) high.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 200));
+  for (std::size_t i = 0; i < high.size(); ++i) {
+    ::posix_spawn_file_actions_adddup2(&actions, high[i].get(), static_cast<int>(i) + 3);
+  }
   const int failed = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), envp.data());
   ::posix_spawn_file_actions_destroy(&actions);
   RS_CHECK(failed == 0, "the program under test is built");
@@ -125,12 +131,14 @@ int Process::wait(std::chrono::milliseconds within) {
 }
 
 Finished run(std::vector<std::string> argv, std::string input, std::vector<std::string> environment) {
+  return run(ProcessOptions{.argv = std::move(argv), .environment = std::move(environment), .input = std::move(input)});
+}
+
+Finished run(ProcessOptions options) {
   const TempDir dir;
-  Process process({.argv = std::move(argv),
-                   .environment = std::move(environment),
-                   .input = std::move(input),
-                   .stdout_path = dir.file("out"),
-                   .stderr_path = dir.file("err")});
+  options.stdout_path = dir.file("out");
+  options.stderr_path = dir.file("err");
+  Process process(options);
   const int code = process.wait(std::chrono::seconds(100));
   return {code, read_file(dir.file("out")), read_file(dir.file("err"))};
 }

@@ -39,6 +39,7 @@ struct ProcessOptions {
   std::string input;                     ///< standard input; it ends after that
   std::string stdout_path = "/dev/null";
   std::string stderr_path = "/dev/null";
+  std::vector<int> descriptors = {};  ///< copies of these become the child's 3, 4, …
 };
 
 /// A child. Killed and reaped when it goes away.
@@ -68,6 +69,8 @@ struct Finished {
 };
 /// Runs a program to its end.
 Finished run(std::vector<std::string> argv, std::string input = {}, std::vector<std::string> environment = {});
+/// The same; what `options` says of output is not used.
+Finished run(ProcessOptions options);
 
 /// True once `condition` is; looks again every few milliseconds, for what gives no event of its own.
 template <typename F>
