@@ -17,38 +17,13 @@
 #include <vector>
 
 #include "mcp/envelope.h"
+#include "tests/doors/recording_server.h"
 #include "tests/support/house.h"
 
 namespace ringside::test {
 namespace {
 
 const char* const kDoorNames[] = {"ring", "handle", "grpc", "http"};
-
-/// A demo server over HTTP that writes down every request body.
-class RecordingServer {
- public:
-  RecordingServer()
-      : server_({.argv = {program("demo_server"), "--http", "--port", "0", "--log-requests", folder_.file("requests")},
-                 .stdout_path = folder_.file("out")}) {
-    EXPECT_TRUE(eventually([&] { return out().find("listening on ") != std::string::npos; }));
-    const std::string text = out();
-    const auto start = text.find("http://");
-    url_ = text.substr(start, text.find('\n', start) - start);
-  }
-  [[nodiscard]] const std::string& url() const { return url_; }
-  [[nodiscard]] pid_t pid() const { return server_.pid(); }
-  [[nodiscard]] std::string requests() const { return read_file(folder_.file("requests")); }
-
- private:
-  [[nodiscard]] std::string out() const { return read_file(folder_.file("out")); }
-  TempDir folder_;
-  Process server_;
-  std::string url_;
-};
-
-std::string with_http_upstream(const std::string& url, const std::string& more = "") {
-  return R"({"mcpServers": {"demo": {"url": ")" + url + "\"}}" + more + "}";
-}
 
 Finished ringside_call(const House& house, std::vector<std::string> arguments) {
   std::vector<std::string> argv = {program("ringside"), "call", "--runtime-dir", house.dir()};
