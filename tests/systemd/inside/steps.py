@@ -170,6 +170,7 @@ def installing_again_restarts_the_service_and_keeps_the_sockets():
     ping()
     assert {path: os.stat(path).st_ino for path in glob.glob(f"{RUN}/*.sock")} == inodes
     assert json.load(open("/etc/ringside/ringside.json")) == CONFIG, "the configuration is the administrator's"
+    assert mode_and_owner("/etc/ringside/ringside.json") == ("0o640", "root:ringside")
 
 
 @step
