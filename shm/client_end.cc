@@ -1,7 +1,9 @@
 #include "shm/client_end.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -20,6 +22,13 @@ bool is_doorbell(int fd) {
   if (::fstat(fd, &info) != 0 || (info.st_mode & S_IFMT) != 0) return false;
   const int flags = ::fcntl(fd, F_GETFL);
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+// Workers of before do not hand it out rung; later rings need that it has been (ClientEnd::WorkerSide::ring).
+void ring_first(int doorbell) {
+  pollfd rung{doorbell, POLLIN, 0};
+  const std::uint64_t one = 1;
+  if (::poll(&rung, 1, 0) == 0) (void)!::write(doorbell, &one, sizeof one);
 }
 
 }  // namespace
@@ -46,6 +55,7 @@ Status ClientEnd::join(UniqueFd response_segment, UniqueFd doorbell, Terms terms
   if (reason.empty() && !is_doorbell(doorbell.get())) reason = "bad_doorbell";
   if (!reason.empty()) return Error{Code::kPeerLied, 0, reason};
 
+  ring_first(doorbell.get());
   State::Bell bell;
   {
     const std::lock_guard lock(state.mutex);

@@ -34,9 +34,11 @@ void ClientEnd::WorkerSide::give_back(std::uint32_t first, std::uint32_t count) 
 }
 
 void ClientEnd::WorkerSide::ring() const {
-  const std::uint64_t one = 1;
-  // It fails only when the worker has filled the counter itself, and then it is its own loss.
-  (void)!::write(doorbell.get(), &one, sizeof one);
+  // Each write wakes who sleeps on the descriptor, and a counter that is not 0 tells him that he was meant; nobody
+  // reads it. Adding 1 could block us: O_NONBLOCK belongs to the description that the worker has too, so it could clear
+  // that and fill the counter. Adding 0 always fits.
+  const std::uint64_t nothing = 0;
+  (void)!::write(doorbell.get(), &nothing, sizeof nothing);
 }
 
 ClientEnd::State::State(Segment segment)

@@ -23,7 +23,8 @@ Result<std::unique_ptr<WorkerEnd>> WorkerEnd::attach(UniqueFd request_segment, W
   reason = fault_of_header(request, Side::kClient, 0);
   if (!reason.empty()) return Error{Code::kPeerLied, 0, "the client's segment does not begin with the header agreed"};
   Segment response = RS_TRY(Segment::create(options.segment_bytes));
-  UniqueFd doorbell(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  // Rung once already: see ClientEnd::WorkerSide::ring.
+  UniqueFd doorbell(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error{Code::kSystem, errno, "no doorbell for a ring"};
   step(Step::kResponseMade);
   return std::unique_ptr<WorkerEnd>(new WorkerEnd(

@@ -42,7 +42,7 @@ struct ClientOptions {
   DoorChoice door = DoorChoice::kAuto;
   std::size_t max_body_bytes = 64ULL << 20U;  ///< larger requests are answered with 413 here, unsent
   std::uint64_t segment_bytes = 4ULL << 20U;  ///< of the request segment
-  std::uint32_t rings = 1;                    ///< how many to keep attached, ring and handle doors; over the workers
+  std::uint32_t rings = 1;                    ///< to keep attached (ring and handle doors), spread over the workers
   WhenFull when_full = WhenFull::kInline;     ///< of the ring door
   Duration spin{0};                           ///< how long a waiting caller looks for its answer before it sleeps
   Duration connect_timeout = std::chrono::seconds(5);  ///< also how long calls wait for a lost worker's successor

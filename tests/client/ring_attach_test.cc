@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -141,11 +142,21 @@ struct LyingWorker {
   shm::Segment segment = std::move(shm::Segment::create(shm::kMinSegmentBytes)).value();
   std::optional<shm::Segment> request;
   UniqueFd connection;
-  UniqueFd doorbell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  UniqueFd doorbell{::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK)};
+  UniqueFd ear{::epoll_create1(EPOLL_CLOEXEC)};
   UniqueFd channel;
   std::atomic<bool> leaving{false};
   std::thread liar;
 
+  LyingWorker() {
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {}};
+    EXPECT_EQ(::epoll_ctl(ear.get(), EPOLL_CTL_ADD, doorbell.get(), &event), 0);
+    EXPECT_TRUE(hears_the_doorbell()) << "it is handed out rung";
+  }
+  [[nodiscard]] bool hears_the_doorbell() const {
+    epoll_event event{};
+    return ::epoll_wait(ear.get(), &event, 1, 30'000) == 1;
+  }
   [[nodiscard]] shm::ResponseSegment& response() const {
     return *reinterpret_cast<shm::ResponseSegment*>(segment.data());
   }
@@ -193,8 +204,7 @@ FakeDoor::Answer attach_and(std::function<void(LyingWorker&)> lie, std::uint32_t
     worker->connection = std::move(connection);
     worker->channel = std::move(ours);
     worker->liar = std::thread([worker = worker.get(), lie] {
-      pollfd rung{worker->doorbell.get(), POLLIN, 0};
-      EXPECT_EQ(::poll(&rung, 1, 30'000), 1);
+      EXPECT_TRUE(worker->hears_the_doorbell());
       if (!worker->leaving) lie(*worker);
     });
     return worker;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,6 +51,7 @@ struct Attached {
   std::optional<shm::Segment> request;
   UniqueFd connection;
   UniqueFd doorbell{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+  UniqueFd ear{::epoll_create1(EPOLL_CLOEXEC)};
   UniqueFd channel;
   std::uint32_t submission_head = 0;
   std::uint32_t completion_tail = 0;
@@ -127,6 +129,8 @@ class Replay {
   void asked(RecordedLine& line) {
     ASSERT_TRUE(readable(listener_.get()));
     attached_.emplace();
+    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {}};
+    ASSERT_EQ(::epoll_ctl(attached_->ear.get(), EPOLL_CTL_ADD, attached_->doorbell.get(), &event), 0);
     attached_->connection.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     auto received = receive_message(attached_->connection.get(), 4096).value();
     ring::v1::AttachRequest request;
@@ -174,9 +178,8 @@ class Replay {
     }));
   }
   void doorbell(RecordedLine&) {
-    std::uint64_t rung = 0;
-    ASSERT_TRUE(readable(attached_->doorbell.get()));
-    ASSERT_EQ(::read(attached_->doorbell.get(), &rung, sizeof rung), 8);
+    epoll_event event{};
+    ASSERT_EQ(::epoll_wait(attached_->ear.get(), &event, 1, kPatienceMs), 1);
   }
   void published(RecordedLine& line) {
     const shm::Slot& slot = next_slot(line);

@@ -1,9 +1,13 @@
 // A worker that writes its segment raw: the client notices, ends the ring, and comes to no harm.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <functional>
+#include <future>
 
 #include "rings.h"
 
@@ -14,11 +18,13 @@ using test::duplicate;
 
 /// A response segment without a WorkerEnd, joined by an honest client that has one call under way in slot `slot`.
 struct Liar {
-  Liar() : segment(Segment::create(kMinSegmentBytes).value()) {
+  explicit Liar(unsigned rung_before = 1)
+      : segment(Segment::create(kMinSegmentBytes).value()),
+        doorbell(::eventfd(rung_before, EFD_NONBLOCK | EFD_CLOEXEC)) {
     shared().header = make_header(Side::kWorker, kMinSegmentBytes, test::kGeneration, 0);
     client = ClientEnd::create(kMinSegmentBytes).value();
-    const Status joined = client->join(duplicate(segment.fd()), UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
-                                       {test::kRing, test::kGeneration});
+    const Status joined =
+        client->join(duplicate(segment.fd()), duplicate(doorbell.get()), {test::kRing, test::kGeneration});
     RS_CHECK(joined.ok(), "a liar's segment is well made");
     auto claim = client->claim(0, 10'000).value();
     slot = claim.slot();
@@ -52,6 +58,7 @@ struct Liar {
   }
 
   Segment segment;
+  UniqueFd doorbell;
   std::unique_ptr<ClientEnd> client;
   std::uint32_t slot = 0;
   std::uint64_t sequence = 0;
@@ -141,6 +148,28 @@ TEST(HostileWorker, pretends_to_sleep_without_end) {
     liar.client->publish(liar.client->claim(0, 0).value(), SteadyTime::max());
   }
   EXPECT_EQ(liar.client->doorbells_rung(), 100U) << "one ring a publish at most";
+}
+
+TEST(HostileWorker, that_makes_the_doorbell_block_and_fills_it_blocks_nobody_but_itself) {
+  for (const unsigned rung_before : {0U, 1U}) {
+    const Liar liar(rung_before);
+    const int bell = liar.doorbell.get();
+    ASSERT_EQ(::fcntl(bell, F_SETFL, ::fcntl(bell, F_GETFL) & ~O_NONBLOCK), 0);
+    std::uint64_t count = 0;
+    ASSERT_EQ(::read(bell, &count, sizeof count), 8);
+    EXPECT_EQ(count, 1U) << "the client has seen to it that it was rung, once";
+    const std::uint64_t most = ~std::uint64_t{0} - 1;
+    ASSERT_EQ(::write(bell, &most, sizeof most), 8);
+    auto rings = std::async(std::launch::async, [&] {
+      for (std::uint32_t park = 1; park < 100; park += 2) {
+        liar.shared().park.value = park;
+        liar.client->publish(liar.client->claim(0, 0).value(), SteadyTime::max());
+      }
+    });
+    EXPECT_EQ(rings.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+    (void)!::read(bell, &count, sizeof count);  // lets it go all the same
+    EXPECT_EQ(liar.client->doorbells_rung(), 50U);
+  }
 }
 
 }  // namespace
