@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -78,6 +79,25 @@ class PendingCall {
   virtual void cancel() = 0;
 };
 
+/// An answer whose body lies where its worker wrote it, in the ring, as long as this lives: nothing was copied. Give it
+/// back soon, for its room is the ring's. The worker can still write there: whoever parses the body, and would be hurt
+/// by a change under way, copies it first. Where the answer came another way, the body is this object's own.
+class BorrowedAnswer {
+ public:
+  explicit BorrowedAnswer(Response response) : response_(std::move(response)) {}
+  BorrowedAnswer(Response head, std::shared_ptr<const void> keeps, std::string_view body)
+      : response_(std::move(head)), keeps_(std::move(keeps)), lent_(body) {}
+
+  [[nodiscard]] int status() const { return response_.status; }
+  [[nodiscard]] const mcp::Headers& headers() const { return response_.headers; }
+  [[nodiscard]] std::string_view body() const { return keeps_ ? lent_ : std::string_view(response_.body); }
+
+ private:
+  Response response_;
+  std::shared_ptr<const void> keeps_;
+  std::string_view lent_;
+};
+
 /// A streamed answer, read piece by piece on one thread at a time. What is not read holds its sender up, once some 256
 /// KiB wait here. Dropping it gives up what has not come.
 class Stream {
@@ -107,6 +127,8 @@ class Client {
   /// Sends a request and waits for its answer. The RPC is chosen by `request.method` (POST, or DELETE to close a
   /// session).
   virtual Answer call(Request request, const CallOptions& options = {}) = 0;
+  /// The same, without copying the answer's body out of the ring.
+  virtual Result<BorrowedAnswer> borrow(Request request, const CallOptions& options = {}) = 0;
   /// The same without waiting: `done` runs exactly once, on a thread of the library; it must not block.
   virtual std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
                                                   std::function<void(Answer)> done) = 0;

@@ -282,13 +282,26 @@ Result<std::shared_ptr<Transport>> DoorClient::choose(SteadyTime deadline) {
 }
 
 Answer DoorClient::call(Request request, const CallOptions& options) {
+  return call_waiting(std::move(request), options, nullptr);
+}
+
+Result<BorrowedAnswer> DoorClient::borrow(Request request, const CallOptions& options) {
+  auto loan = std::make_shared<shm::Loan>();
+  Answer answer = call_waiting(std::move(request), options, loan.get());
+  if (!answer.ok()) return answer.error();
+  if (loan->body().empty()) return BorrowedAnswer(std::move(*answer));
+  const std::string_view body = loan->body();
+  return BorrowedAnswer(std::move(*answer), std::move(loan), body);
+}
+
+Answer DoorClient::call_waiting(Request request, const CallOptions& options, shm::Loan* loan) {
   if (auto refusal = refuse(request)) return std::move(*refusal);
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
   for (int tries = 1;; ++tries) {
     const auto lease = acquire(deadline);
     if (!lease.ok()) return without_worker(request, lease.error());
-    Outcome outcome = lease->transport().call(std::move(request), options.trace);
+    Outcome outcome = lease->transport().call(std::move(request), options.trace, loan);
     auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
     if (!again) return final_answer(outcome);
     request = std::move(*again);

@@ -29,6 +29,7 @@ class DoorClient final : public Client {
   Answer call(Request request, const CallOptions& options) override;
   std::shared_ptr<PendingCall> call_async(Request request, const CallOptions& options,
                                           std::function<void(Answer)> done) override;
+  Result<BorrowedAnswer> borrow(Request request, const CallOptions& options) override;
   Result<std::shared_ptr<Stream>> stream(Request request, const StreamOptions& options) override;
   [[nodiscard]] DoorChoice door() const override;
 
@@ -54,6 +55,8 @@ class DoorClient final : public Client {
   Result<std::shared_ptr<Transport>> connect_again(SteadyTime deadline);
   Result<std::shared_ptr<Transport>> choose(SteadyTime deadline);
 
+  /// Calls, again where that is called for; `loan` as Transport::call.
+  Answer call_waiting(Request request, const CallOptions& options, shm::Loan* loan);
   void send(const std::shared_ptr<AsyncCall>& call, Lease lease);
   void send_later(const std::shared_ptr<AsyncCall>& call);
   void settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome);

@@ -110,7 +110,7 @@ class GrpcTransport final : public Transport {
   }
 
   // The blocking form saves two changes of thread.
-  Outcome call(Request request, CallTrace* trace) override {
+  Outcome call(Request request, CallTrace* trace, shm::Loan* /*loan*/) override {
     Lane* lane = next_lane();
     if (lane == nullptr) return not_connected(std::move(request));
     auto call = std::make_shared<InvokeCall>(std::move(request), trace);

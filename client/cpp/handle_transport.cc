@@ -44,7 +44,7 @@ std::optional<HandleTransport::Claim> HandleTransport::fill(Request& request, Ri
 
 /// Dropping the claim, once the answer has been copied out, makes its handle stale.
 Answer HandleTransport::take_answer(Result<RingChannel::McpResponse> message, std::optional<Claim> claim,
-                                    CallTrace* trace) {
+                                    CallTrace* trace, shm::Loan* out) {
   if (!message.ok() || !message->has_body_handle()) return inline_answer(std::move(message), trace);
   if (!claim) return kRingLied;
   auto loan = attachment_.end->borrow(rpc::to_handle<shm::Handle>(message->body_handle()), *claim);
@@ -53,19 +53,23 @@ Answer HandleTransport::take_answer(Result<RingChannel::McpResponse> message, st
     return kRingLied;
   }
   Response response = rpc::to_response(std::move(*message));
-  response.body.assign(loan->body());
-  if (trace != nullptr) trace->ring_bytes_in = response.body.size();
+  if (trace != nullptr) trace->ring_bytes_in = loan->body().size();
+  if (out != nullptr) {
+    *out = std::move(*loan);
+  } else {
+    response.body.assign(loan->body());
+  }
   return response;
 }
 
 /// How a call over the channel ended. NOT_FOUND says that the worker has let the ring go, and nothing of the call ran.
 Outcome HandleTransport::outcome_of(Result<RingChannel::McpResponse> message, std::optional<Claim> claim,
-                                    Request request, CallTrace* trace) {
+                                    Request request, CallTrace* trace, shm::Loan* loan) {
   if (!message.ok() && message.error().code == Code::kNotFound) {
     gone_.store(true, std::memory_order_relaxed);
     return {kRingGone, std::move(request)};
   }
-  return answered_inline(take_answer(std::move(message), std::move(claim), trace), std::move(request));
+  return answered_inline(take_answer(std::move(message), std::move(claim), trace, loan), std::move(request));
 }
 
 void HandleTransport::start(CallTrace* trace) const {
@@ -75,14 +79,14 @@ void HandleTransport::start(CallTrace* trace) const {
   trace->ring = attachment_.ring;
 }
 
-Outcome HandleTransport::call(Request request, CallTrace* trace) {
+Outcome HandleTransport::call(Request request, CallTrace* trace, shm::Loan* loan) {
   start(trace);
   if (!usable()) return {kRingGone, std::move(request)};
   RingChannel::McpRequest& message = head_of(request);
   auto claim = fill(request, message, trace);
   auto answered = channel_.invoke(message, request.deadline);
   if (!claim) request.body = std::move(*message.mutable_body());
-  return outcome_of(std::move(answered), std::move(claim), std::move(request), trace);
+  return outcome_of(std::move(answered), std::move(claim), std::move(request), trace, loan);
 }
 
 std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTrace* trace, Done done) {
@@ -100,7 +104,7 @@ std::shared_ptr<PendingCall> HandleTransport::call_async(Request request, CallTr
   return channel_.invoke_async(
       std::move(message), deadline,
       [this, trace, claim, kept, done = std::move(done)](Result<RingChannel::McpResponse> response) {
-        done(outcome_of(std::move(response), std::move(*claim), std::move(*kept), trace));
+        done(outcome_of(std::move(response), std::move(*claim), std::move(*kept), trace, nullptr));
       });
 }
 

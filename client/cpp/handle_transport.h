@@ -19,7 +19,7 @@ class HandleTransport final : public Transport {
   ~HandleTransport() override;
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
-  Outcome call(Request request, CallTrace* trace) override;
+  Outcome call(Request request, CallTrace* trace, shm::Loan* loan) override;
   std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer) override;
   [[nodiscard]] bool usable() const override;
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kHandle; }
@@ -30,9 +30,10 @@ class HandleTransport final : public Transport {
   explicit HandleTransport(RingAttachment attachment);
   /// Puts the request's body into the ring and its handle into `message`, or the body itself where there is no room.
   std::optional<Claim> fill(Request& request, RingChannel::McpRequest& message, CallTrace* trace);
-  Answer take_answer(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, CallTrace* trace);
+  Answer take_answer(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, CallTrace* trace,
+                     shm::Loan* loan);
   Outcome outcome_of(Result<RingChannel::McpResponse> message, std::optional<Claim> claim, Request request,
-                     CallTrace* trace);
+                     CallTrace* trace, shm::Loan* loan);
 
   void start(CallTrace* trace) const;
 

@@ -62,9 +62,9 @@ std::size_t RingSpread::next() {
   return first % places_.size();
 }
 
-Outcome RingSpread::call(Request request, CallTrace* trace) {
+Outcome RingSpread::call(Request request, CallTrace* trace, shm::Loan* loan) {
   const Visit visit(places_[next()]);
-  return visit.transport().call(std::move(request), trace);
+  return visit.transport().call(std::move(request), trace, loan);
 }
 
 std::shared_ptr<PendingCall> RingSpread::call_async(Request request, CallTrace* trace, Done done) {

@@ -29,7 +29,7 @@ class RingSpread final : public Transport {
   ~RingSpread() override;
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
-  Outcome call(Request request, CallTrace* trace) override;
+  Outcome call(Request request, CallTrace* trace, shm::Loan* loan) override;
   std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer) override;
   [[nodiscard]] bool usable() const override;
   [[nodiscard]] DoorChoice door() const override { return door_; }

@@ -111,7 +111,7 @@ void RingTransport::say_who(CallTrace* trace) const {
   trace->ring = line->attachment.ring;
 }
 
-Outcome RingTransport::call(Request request, CallTrace* trace) {
+Outcome RingTransport::call(Request request, CallTrace* trace, shm::Loan* loan) {
   start_trace(trace, DoorChoice::kRing);
   if (!usable()) return {kRingGone, std::move(request)};
   auto claim = claim_in_time(request);
@@ -131,7 +131,7 @@ Outcome RingTransport::call(Request request, CallTrace* trace) {
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
   say_who(trace);
   if (!answered.ok()) return without_answer(answered.error(), std::move(request), slot, sequence);
-  if (!answered->inline_answer) return {take_answer(std::move(*answered), trace), std::nullopt};
+  if (!answered->inline_answer) return {take_answer(std::move(*answered), trace, loan), std::nullopt};
   const auto line = last_line();
   auto fetched = line->channel.fetch({line->attachment.ring, slot, sequence}, request.deadline);
   return answered_inline(take_fetched(std::move(fetched), trace), std::move(request));
@@ -210,7 +210,8 @@ void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCa
   if (call->stream != nullptr && !answered->inline_answer) {
     return call->done(call->cut ? Outcome{kReadTooSlowly} : Outcome{Response{}});
   }
-  if (!answered->inline_answer) return call->done({take_answer(std::move(*answered), call->trace), std::nullopt});
+  if (!answered->inline_answer)
+    return call->done({take_answer(std::move(*answered), call->trace, nullptr), std::nullopt});
   const auto line = last_line();
   call->goes_by_channel(line->channel.fetch_async(
       {line->attachment.ring, call->slot(), call->sequence()}, call->request.deadline,
@@ -288,12 +289,17 @@ void RingTransport::call_by(const std::shared_ptr<Line>& line, const std::shared
       }));
 }
 
-Answer RingTransport::take_answer(RingCalls::Answered answered, CallTrace* trace) {
-  Answer answer =
-      answered.collected ? read_answer(answered.header, {}) : read_answer(answered.loan.header(), answered.loan.body());
-  if (answer.ok() && answered.collected) answer->body = std::move(answered.body);
-  if (!answer.ok()) calls_->end(kRingLied);
-  if (answer.ok() && trace != nullptr) trace->ring_bytes_in = answer->body.size();
+Answer RingTransport::take_answer(RingCalls::Answered answered, CallTrace* trace, shm::Loan* loan) {
+  const bool lends = loan != nullptr && !answered.collected;
+  Answer answer = answered.collected ? read_answer(answered.header, {})
+                                     : read_answer(answered.loan.header(), lends ? "" : answered.loan.body());
+  if (!answer.ok()) {
+    calls_->end(kRingLied);
+    return answer;
+  }
+  if (trace != nullptr) trace->ring_bytes_in = answered.collected ? answered.body.size() : answered.loan.body().size();
+  if (answered.collected) answer->body = std::move(answered.body);
+  if (lends) *loan = std::move(answered.loan);
   return answer;
 }
 

@@ -24,7 +24,7 @@ class RingTransport final : public Transport {
   ~RingTransport() override;
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override;
-  Outcome call(Request request, CallTrace* trace) override;
+  Outcome call(Request request, CallTrace* trace, shm::Loan* loan) override;
   std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer) override;
   [[nodiscard]] bool usable() const override { return !calls_->over(); }
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kRing; }
@@ -68,7 +68,7 @@ class RingTransport final : public Transport {
   void call_by(const std::shared_ptr<Line>& line, const std::shared_ptr<AsyncCall>& call);
   [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
-  Answer take_answer(RingCalls::Answered answered, CallTrace* trace);
+  Answer take_answer(RingCalls::Answered answered, CallTrace* trace, shm::Loan* loan);
   Answer take_fetched(Result<RingChannel::Fetched> fetched, CallTrace* trace);
   void finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered);
   void say_who(CallTrace* trace) const;

@@ -8,7 +8,7 @@
 
 namespace ringside {
 
-Outcome Transport::call(Request request, CallTrace* trace) {
+Outcome Transport::call(Request request, CallTrace* trace, shm::Loan* /*loan*/) {
   std::mutex mutex;
   std::condition_variable changed;
   std::optional<Outcome> outcome;

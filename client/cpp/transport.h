@@ -5,10 +5,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "client/cpp/client.h"
+#include "shm/client_end.h"
 
 namespace ringside {
 
@@ -45,8 +47,10 @@ class Transport {
   /// `request.deadline` has passed. `trace` (may be null) is filled before `done` runs and not touched after.
   /// The PendingCall may outlive the transport; it is null only if `done` has run already.
   virtual std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) = 0;
-  /// The same, waiting. By default call_async and a wait; a ring does better.
-  virtual Outcome call(Request request, CallTrace* trace);
+  /// The same, waiting. By default call_async and a wait; a ring does better. With `loan` the answer's body may be lent
+  /// there instead of being copied into the answer.
+  virtual Outcome call(Request request, CallTrace* trace, shm::Loan* loan);
+  Outcome call(Request request, CallTrace* trace) { return call(std::move(request), trace, nullptr); }
   /// The same, the answer piece by piece as it comes: the buffer is finished exactly once. By default call_async, whose
   /// answer comes whole.
   virtual std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace, std::shared_ptr<StreamBuffer> buffer);

@@ -61,7 +61,7 @@ class Spread : public testing::Test {
   }
   /// One call; it must be answered.
   void call() {
-    const Outcome outcome = spread_->call(echo_of("x"), nullptr);
+    const Outcome outcome = spread_->call(echo_of("x"), nullptr, nullptr);
     ASSERT_TRUE(outcome.answer.ok());
     EXPECT_EQ(outcome.answer->body, "x");
   }
@@ -130,7 +130,7 @@ TEST_F(Spread, is_unusable_without_any_ring_and_replaces_none_then) {
   may_attach_.set_value();
   for (const auto& each : strings_) each->usable = false;
   EXPECT_FALSE(spread_->usable());
-  EXPECT_EQ(code_of(spread_->call(echo_of("x"), nullptr)), Code::kUnavailable);
+  EXPECT_EQ(code_of(spread_->call(echo_of("x"), nullptr, nullptr)), Code::kUnavailable);
   spread_.reset();
   EXPECT_EQ(attempts_, 0);
   for (const auto& each : strings_) EXPECT_TRUE(each->gone);
