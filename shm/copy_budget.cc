@@ -14,7 +14,7 @@ CopyBudget::Turn CopyBudget::next_turn() const {
   return !line_.empty() && fits(line_.front().bytes) ? line_.front().turn : Turn();
 }
 
-void CopyBudget::remove(Line::iterator place) {
+void CopyBudget::remove(const Line::iterator& place) {
   line_.erase(place);
   waiting_.store(line_.size(), std::memory_order_relaxed);
 }

@@ -55,7 +55,7 @@ class CopyBudget {
   [[nodiscard]] bool fits(std::size_t bytes) const { return used_ == 0 || used_ + bytes <= most_; }
   /// The first one's turn, if there is room for it.
   [[nodiscard]] Turn next_turn() const;
-  void remove(Line::iterator place);
+  void remove(const Line::iterator& place);
 
   const std::size_t most_;
   const Duration patience_;
