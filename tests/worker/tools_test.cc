@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/worker/fakes.h"
 
 namespace ringside::test {
@@ -328,6 +330,26 @@ TEST(Tools, a_known_tool_is_called_at_once_while_its_list_is_renewed) {
   a->tools = {"t", "new"};
   a->release();
   EXPECT_EQ(unknown->response().status, 200);
+}
+
+TEST(Tools, an_id_in_a_large_body_is_replaced_without_moving_the_rest) {
+  Bench bench;
+  const auto a = bench.upstream("a", {"one"});
+  const std::string large(200'000, 'x');
+  a->answer = [&](const UpstreamRequest& request) {
+    return mcp::result_body(std::to_string(request.id), "\"" + large + "\"");
+  };
+  for (const std::string id : {"1", "\"call-17\"", "12345678", "\"a-long-id-of-more-than-fourteen\""}) {
+    const std::string body = R"({"jsonrpc":"2.0","id":)" + id +
+                             R"(,"method":"tools/call","params":{"name":"one","arguments":{"text":")" + large + "\"}}}";
+    const auto answer = nlohmann::json::parse(bench.ask(body).body);
+    EXPECT_EQ(answer["id"], nlohmann::json::parse(id));
+    EXPECT_EQ(answer["result"], large);
+    const auto sent = a->last();
+    EXPECT_EQ(nlohmann::json::parse(sent.message)["id"], sent.id);
+    EXPECT_TRUE(id.size() < 8 || sent.message.size() == body.size()) << id;
+    EXPECT_LT(sent.id, 1ULL << 53U) << "JavaScript counts no further";
+  }
 }
 
 TEST(Tools, what_is_under_way_when_the_runtime_ends_is_answered) {

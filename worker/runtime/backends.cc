@@ -30,6 +30,20 @@ std::vector<std::string> Backends::names_of(const std::vector<std::unique_ptr<Up
   return names;
 }
 
+std::uint64_t Backends::next_id(std::size_t digits) {
+  // Up to 7 digits are the counter's own; 8 to 14 are asked for; 15 are the counter's once it has grown beyond 7. So no
+  // two are equal, and all are below 2^53, which is as far as a server in JavaScript counts.
+  constexpr std::uint64_t kMostPlain = 9'999'999;
+  constexpr std::uint64_t kGrown = 100'000'000'000'000;
+  const std::uint64_t count = next_id_.fetch_add(1, std::memory_order_relaxed);
+  if (digits >= 8 && digits <= 14) {
+    std::uint64_t least = 1;
+    for (std::size_t i = 1; i < digits; ++i) least *= 10;
+    if (count < 9 * least) return least + count;
+  }
+  return count <= kMostPlain ? count : kGrown + count;
+}
+
 void Backends::send(std::size_t index, UpstreamRequest request, UpstreamDone done) {
   const Visit visit(*this);
   if (!visit.open()) return done(Error{Code::kUnavailable, 0, "shutting down"});

@@ -24,7 +24,9 @@ class Backends {
   [[nodiscard]] std::size_t size() const { return names_.size(); }
   [[nodiscard]] const std::string& name(std::size_t index) const { return names_[index]; }
   /// A number for the next request, never given twice.
-  [[nodiscard]] std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t next_id() { return next_id(0); }
+  /// The same, with so many digits where that can be: it takes the place of an id as long without moving what follows.
+  [[nodiscard]] std::uint64_t next_id(std::size_t digits);
   /// As Upstream::send; kUnavailable once closed.
   void send(std::size_t index, UpstreamRequest request, UpstreamDone done);
   /// As Upstream::cancel; nothing once closed.

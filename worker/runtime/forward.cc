@@ -52,14 +52,26 @@ Result<std::string_view> progress_token(const mcp::EnvelopeReader& reader) {
   return RS_TRY(mcp::sole_member(*meta, "progressToken")).value_or(std::string_view());
 }
 
+/// Puts `text` in the place of `size` bytes. In a large body a shorter one is filled up with white space, which means
+/// nothing between two tokens: moving a megabyte by a byte costs as much as copying it.
+void replace(std::string& body, std::size_t at, std::size_t size, std::string_view text) {
+  constexpr std::size_t kLarge = 64UL * 1024;
+  if (body.size() < kLarge || text.size() > size) {
+    body.replace(at, size, text);
+    return;
+  }
+  text.copy(body.data() + at, text.size());
+  std::fill_n(body.data() + at + text.size(), size - text.size(), ' ');
+}
+
 /// A span of a body, and what shall stand there.
 struct Edit {
   std::string_view span;
   std::string_view text;
 };
 
-/// Makes the edits (of spans that are not empty) where they lie: a large body moves by a few bytes and is not copied
-/// anew. The last one goes first, so that the others stay where they are.
+/// Makes the edits (of spans that are not empty) where they lie. The last one goes first, so that the others stay where
+/// they are.
 void rewrite(std::string& body, std::array<Edit, 3> edits) {
   std::sort(edits.begin(), edits.end(), [](const Edit& a, const Edit& b) { return a.span.data() > b.span.data(); });
   std::array<std::size_t, 3> places{};
@@ -67,7 +79,7 @@ void rewrite(std::string& body, std::array<Edit, 3> edits) {
     if (!edits[i].span.empty()) places[i] = static_cast<std::size_t>(edits[i].span.data() - body.data());
   }
   for (std::size_t i = 0; i < edits.size(); ++i) {
-    if (!edits[i].span.empty()) body.replace(places[i], edits[i].span.size(), edits[i].text);
+    if (!edits[i].span.empty()) replace(body, places[i], edits[i].span.size(), edits[i].text);
   }
 }
 
@@ -156,7 +168,7 @@ void Forward::send(const Job& job, const mcp::ToolRoute& route) {
     return ledger_->answer(job.call, rpc::outcome_unknown(job.raw_id));
   }
   if (job.call->cancelled()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kCancelled));
-  const std::uint64_t id = backends_->next_id();
+  const std::uint64_t id = backends_->next_id(job.raw_id.size());
   const std::string number = std::to_string(id);
   const std::string raw_id(job.raw_id);  // its bytes leave with the body
   const std::string raw_token(job.raw_token);
@@ -194,7 +206,7 @@ mcp::Response Forward::response_of(std::string_view raw_id, std::uint64_t id, Re
   const bool is_answer = answered_id && *answered_id == std::to_string(id) &&
                          (mcp::member(*answer, "result") || mcp::member(*answer, "error"));
   if (!is_answer) return upstream_failed(raw_id, Code::kUpstream);
-  answer->replace(static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
+  replace(*answer, static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
   return json_response(std::move(*answer));
 }
 
