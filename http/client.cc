@@ -168,7 +168,10 @@ void Client::Loop::carry_out(Commands commands) {
   for (auto& transfer : commands.starts) begin(std::move(transfer));
   for (const auto id : commands.cancels) finish(id, Error{Code::kCancelled, 0, "the caller gave up"});
   for (const auto id : commands.resumes) {
-    if (const auto found = transfers_.find(id); found != transfers_.end()) found->second->resume();
+    const auto found = transfers_.find(id);
+    if (found == transfers_.end()) continue;
+    const CURLcode code = found->second->resume();
+    if (code != CURLE_OK) finish(id, found->second->outcome(code));
   }
 }
 

@@ -237,6 +237,8 @@ void Connection::on_written(const boost::system::error_code& error, std::size_t 
   }
   if (!queue_.empty()) return flush();
   mailbox_->written();
+  // Whoever was told of room may have written more, or ended all.
+  if (!queue_.empty() || state_ == State::kClosed) return;
   if (state_ == State::kHandling) deadline_ = Time::max();
   if (state_ == State::kAnswering) on_answered();
 }

@@ -125,16 +125,20 @@ void Mailbox::complete(std::uint64_t request) {
 
 void Mailbox::close() {
   std::function<void()> gone;
-  std::function<void()> unused;
+  std::function<void()> room;
+  bool owes_room = false;
   std::vector<AnswerPart> parts;
   {
     const std::lock_guard lock(mutex_);
     connection_ = nullptr;
     gone.swap(gone_);
-    unused.swap(room_);
+    room.swap(room_);
+    owes_room = std::exchange(owes_room_, false);
     parts.swap(parts_);
   }
   if (gone) gone();
+  // What is written from now on goes nowhere, and need not wait for a reader.
+  if (room && owes_room) room();
 }
 
 }  // namespace ringside::http

@@ -35,8 +35,8 @@ class Responder {
   /// tells when it has read all.
   virtual bool write(std::string bytes) = 0;
   virtual void end() = 0;
-  /// Called on the server's thread, each time that there is room again after a write() that said no. Replaces the one
-  /// before. It must not keep the Responder alive.
+  /// Called on the server's thread, each time that there is room again after a write() that said no, also because the
+  /// client is gone. Replaces the one before. It must not keep the Responder alive.
   virtual void on_room(std::function<void()> callback) = 0;
   /// Called at most once, when the client goes away (or closes its sending half, or the server ends) before the answer
   /// is complete; at once if it has gone already. On the server's thread or this one. It must not keep the Responder

@@ -224,9 +224,9 @@ std::size_t Transfer::take_data(std::string_view bytes) {
   return bytes.size();
 }
 
-void Transfer::resume() {
+CURLcode Transfer::resume() {
   waits_ = false;
-  if (std::exchange(paused_, false)) curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
+  return std::exchange(paused_, false) ? curl_easy_pause(easy_.get(), CURLPAUSE_CONT) : CURLE_OK;
 }
 
 Status Transfer::outcome(CURLcode code) const {

@@ -35,8 +35,9 @@ class Transfer {
   [[nodiscard]] CURL* easy() const { return easy_.get(); }
   [[nodiscard]] SteadyTime deadline() const { return request_.deadline; }
   [[nodiscard]] Exchange& exchange() const { return *exchange_; }
-  /// The exchange takes data again.
-  void resume();
+  /// The exchange takes data again. An error, as curl has it, when it had enough of what had waited: curl does not end
+  /// such a transfer by itself.
+  [[nodiscard]] CURLcode resume();
   /// How the exchange ended, given how curl says that it did.
   [[nodiscard]] Status outcome(CURLcode code) const;
 

@@ -259,7 +259,7 @@ Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
       answer->body = std::exchange(answer->more, {});
       answer->sent = 0;
     }
-    auto part = fit_part(answer, answer->stream && answer->begun ? stream_share(answer->slot) : kMaxBlocks);
+    auto part = fit_part(answer, answer->stream && answer->begun ? stream_share(*answer) : kMaxBlocks);
     if (part && !part->last && !has_credit) {
       if (part->count > 0) free_run(part->first);
       continue;
@@ -280,7 +280,9 @@ std::optional<WorkerEnd::State::Part> WorkerEnd::State::fit_part(std::list<Leavi
   const std::size_t most = std::min<std::size_t>(left, std::size_t{kPartBlocks} * kBlockBytes);
   const auto needed = blocks_needed(header_bytes, most);
   RS_CHECK(needed.has_value(), "a header and a part of a body fit a pool");
-  const auto is_last = [&](std::size_t bytes) { return !answer.open && bytes == answer.unsent(); };
+  // Nor does a header carry the end of a stream that was cut: in one completion the two are a whole answer.
+  const bool may_end = !answer.open && (answer.begun || !answer.cut);
+  const auto is_last = [&](std::size_t bytes) { return may_end && bytes == answer.unsent(); };
   if (*needed == 0) return Part{.answer = at, .last = is_last(0)};
   const std::uint32_t whole = std::min(*needed, most_blocks);
   for (std::uint32_t count = whole; count > 0 && (count == whole || count >= kLeastPartBlocks); count /= 2) {
@@ -318,7 +320,8 @@ Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
     run.count = entry.block_count;
     if (answer.stream) {
       run.stream_slot = answer.slot;
-      slots[answer.slot].stream_blocks += run.count;
+      run.stream_sequence = answer.sequence;
+      answer.lent += run.count;
       stream_blocks += run.count;
     }
   }

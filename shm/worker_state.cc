@@ -155,8 +155,8 @@ std::optional<std::uint32_t> WorkerEnd::State::take_run(std::uint32_t count, std
 
 void WorkerEnd::State::free_run(std::uint32_t first) {
   if (const Run& run = runs[first]; run.stream_slot != kNoSlot) {
-    slots[run.stream_slot].stream_blocks -= run.count;
     stream_blocks -= run.count;
+    if (Leaving* const stream = stream_of(run.stream_slot, run.stream_sequence)) stream->lent -= run.count;
   }
   blocks.give(first, runs[first].count);
   runs[first] = Run{};

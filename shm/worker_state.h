@@ -45,6 +45,7 @@ struct Leaving {
   bool cut = false;        // something was dropped: the client does not read
   bool owes_room = false;  // the writer was told that much waits
   bool resting = false;    // in State::resting
+  std::uint32_t lent = 0;  // blocks of a stream's pieces that the client has not given back
   std::string more;        // of a stream, behind the body: that one is not touched while it is copied out
 
   [[nodiscard]] std::size_t unsent() const { return cancelled ? 0 : body.size() - sent + more.size(); }
@@ -79,7 +80,8 @@ struct WorkerEnd::State {
   struct Run {
     std::uint32_t count = 0;
     std::uint32_t slot = kNoSlot;         // of the gRPC call that it answers
-    std::uint32_t stream_slot = kNoSlot;  // of the stream that it holds a piece of
+    std::uint32_t stream_slot = kNoSlot;  // of the stream that it holds a piece of …
+    std::uint64_t stream_sequence = 0;    // … which may be over
     RunUse use = RunUse::kNone;
   };
   struct SlotUse {
@@ -93,7 +95,6 @@ struct WorkerEnd::State {
     bool part_asked = false;             // SEND was published, the part has not come. With `mutex`.
     bool streams = false;                // its answer is a stream that has begun. With `mutex`, as the next.
     std::list<Leaving>::iterator stream{};
-    std::uint32_t stream_blocks = 0;  // lent to the client with pieces of a stream in this slot
   };
 
   State(Segment request_segment, Segment response_segment, UniqueFd bell, WorkerEndOptions with);
@@ -153,7 +154,7 @@ struct WorkerEnd::State {
   void rouse(std::uint32_t slot);
   /// How many blocks the next piece of a stream may take: the streams of a ring share half of its pool, so that those
   /// who are not read hold up neither one another nor the calls.
-  [[nodiscard]] std::uint32_t stream_share(std::uint32_t slot) const;
+  [[nodiscard]] std::uint32_t stream_share(const Leaving& stream) const;
   /// The run that the next part of `answer` goes into; nothing when there is no room.
   [[nodiscard]] std::optional<Part> fit_part(std::list<Leaving>::iterator at, std::uint32_t most_blocks);
   /// After a piece of a stream was published.
@@ -199,7 +200,6 @@ struct WorkerEnd::State {
   bool in_line = false;                                               // for room in the worker's budget
   std::list<Leaving> leaving;                                         // what is due; the first is served next
   std::list<Leaving> resting;                                         // streams with nothing to send just now
-  std::uint32_t streams = 0;                                          // begun and not over
   std::uint32_t stream_blocks = 0;                                    // of the pool, lent with pieces of streams
   std::vector<std::pair<std::uint32_t, std::uint64_t>> roomy;         // streams whose writers are to be told of room
   std::atomic<std::size_t> leaving_bytes{0};

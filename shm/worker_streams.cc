@@ -13,6 +13,10 @@ namespace {
 constexpr std::size_t kMuch = 256UL * 1024;
 constexpr std::size_t kLittle = kMuch / 2;
 
+// Of the half of a pool that streams may hold: what one of them may have of it, and what is kept for newcomers.
+constexpr std::uint32_t kShare = 4;
+constexpr std::uint32_t kReserve = 4;
+
 }  // namespace
 
 void WorkerEnd::on_room(std::function<void(std::uint32_t slot, std::uint64_t sequence)> callback) {
@@ -36,7 +40,6 @@ void WorkerEnd::begin_stream(std::uint32_t slot, std::uint64_t sequence, int sta
     stream.stream = stream.open = true;
     state.slots[slot].streams = true;
     state.slots[slot].stream = std::prev(state.leaving.end());
-    ++state.streams;
     state.due_streams.fetch_add(1, std::memory_order_relaxed);
   }
   send_parts();
@@ -62,8 +65,10 @@ WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequen
   const std::lock_guard lock(state.mutex);
   Leaving* const stream = state.stream_of(slot, sequence);
   if (stream == nullptr) return Room::kMore;
-  stream->owes_room = stream->unsent() >= kMuch;
-  return stream->owes_room ? Room::kSlow : Room::kMore;
+  const bool is_slow = stream->unsent() >= kMuch;
+  // A writer that was told so before and went on is still owed.
+  stream->owes_room = stream->owes_room || is_slow;
+  return is_slow ? Room::kSlow : Room::kMore;
 }
 
 void WorkerEnd::end_stream(std::uint32_t slot, std::uint64_t sequence) {
@@ -82,11 +87,15 @@ Leaving* WorkerEnd::State::stream_of(std::uint32_t slot, std::uint64_t sequence)
   return use.streams && use.stream->sequence == sequence ? &*use.stream : nullptr;
 }
 
-std::uint32_t WorkerEnd::State::stream_share(std::uint32_t slot) const {
+std::uint32_t WorkerEnd::State::stream_share(const Leaving& stream) const {
   const std::uint32_t half = blocks.blocks() / 2;
   const std::uint32_t left = half - std::min(half, stream_blocks);
-  const std::uint32_t fair = std::max(1U, half / std::max(1U, streams));
-  return std::min(left, fair - std::min(fair, slots[slot].stream_blocks));
+  // The end of it goes block by block to those who hold nothing: whoever is read gets on.
+  const std::uint32_t reserve = half / kReserve;
+  if (left <= reserve) return stream.lent == 0 ? std::min(left, 1U) : 0U;
+  // A part of what is left, so that something is left for whoever comes next, however many are stuck already.
+  const std::uint32_t fair = std::max(1U, (left - reserve + stream.lent) / kShare);
+  return std::min(left - reserve, fair - std::min(fair, stream.lent));
 }
 
 void WorkerEnd::State::rest(std::list<Leaving>::iterator at) {
@@ -108,7 +117,6 @@ void WorkerEnd::State::settle_stream(std::list<Leaving>::iterator at, std::size_
   if (options.budget) options.budget->give_answer(bytes + dropped);
   if (last) {
     slots[at->slot].streams = false;
-    --streams;
     due_streams.fetch_sub(1, std::memory_order_relaxed);
     leaving.erase(at);
     return;

@@ -16,6 +16,8 @@ namespace {
 constexpr Duration kLeastForClosing = std::chrono::seconds(1);
 constexpr std::size_t kMaxEventBytes = 1ULL << 30U;  // the runtime has a limit of its own
 
+bool is_event_stream(const Response& answer) { return answer.headers.get("content-type") == mcp::kEventStream; }
+
 /// What `ringside call` says through one client: the call itself, and the session around it.
 class Conversation {
  public:
@@ -26,7 +28,8 @@ class Conversation {
     return exchange(post(std::move(body)), deadline_, trace);
   }
 
-  /// The same, piece by piece: each goes to `out` as it comes. The body of what this returns is the last message's.
+  /// The same, and events go to `out` as they come: the body of what this returns is then the last one's message. An
+  /// answer that comes without them is returned as it is.
   Answer stream(std::string body, std::ostream& out, CallTrace* trace) {
     StreamOptions options;
     options.timeout = deadline_ - std::chrono::steady_clock::now();
@@ -37,17 +40,17 @@ class Conversation {
     if (!opened.ok()) return opened.error();
     const auto stream = std::move(opened).value();
     Response answer = stream->head();
-    const bool has_events = answer.headers.get("content-type") == mcp::kEventStream;
+    const bool has_events = is_event_stream(answer);
     mcp::SseParser events(kMaxEventBytes);
     while (true) {
       auto piece = stream->read();
       if (!piece.ok()) return piece.error();
       if (!*piece) return answer;
-      out << **piece << std::flush;
       if (!has_events) {
         answer.body += **piece;
         continue;
       }
+      out << **piece << std::flush;
       RS_TRY_STATUS(events.feed(**piece, [&answer](mcp::SseEvent&& event) { answer.body = std::move(event.data); }));
     }
   }
@@ -158,7 +161,7 @@ ExitCode call_in(Conversation& conversation, const CallCommand& command, std::st
                                : conversation.send(std::move(message), &trace);
   if (!answer.ok()) return got_no_answer(command, answer.error(), err);
   if (opens_itself && command.session_id.empty()) conversation.enter(*answer);
-  if (!command.stream) print(command, *answer, out, err);
+  if (!command.stream || !is_event_stream(*answer)) print(command, *answer, out, err);
   if (command.trace) print(trace, conversation.session_id(), err);
   return is_error(*answer) ? kAnsweredWithError : kFine;
 }

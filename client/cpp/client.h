@@ -115,7 +115,7 @@ class Stream {
 
 struct StreamOptions {
   Duration timeout = Duration::max();  ///< of all of it
-  CallTrace* trace = nullptr;          ///< filled before the stream ends
+  CallTrace* trace = nullptr;          ///< filled when read() tells the end; a stream that is dropped leaves it alone
 };
 
 class Client {

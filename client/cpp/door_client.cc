@@ -370,7 +370,8 @@ Result<std::shared_ptr<Stream>> DoorClient::stream(Request request, const Stream
     const auto buffer = std::make_shared<StreamBuffer>();
     Transport& transport = lease->transport();
     buffer->keep(std::make_shared<Lease>(std::move(lease).value()));
-    auto pending = transport.stream(std::move(request), options.trace, buffer);
+    buffer->report_to(options.trace);
+    auto pending = transport.stream(std::move(request), &buffer->trace, buffer);
     auto stream = read_stream(buffer, std::move(pending));
     const auto begun = buffer->wait_for_head(deadline);
     if (!begun.ok()) return begun.error();

@@ -72,7 +72,9 @@ struct InvokeCall final : GrpcCall {
     }
     const Error error = error_of(status.error_code());
     if (error.code != Code::kUnavailable) return {error};
-    return {error, std::nullopt, rpc::to_request(std::move(request), "POST")};
+    Request lost = rpc::to_request(std::move(request), "POST");
+    lost.deadline = deadline;  // which travels beside the message
+    return {error, std::nullopt, std::move(lost)};
   }
 };
 
@@ -136,7 +138,11 @@ class GrpcTransport final : public Transport {
     return start_grpc_stream(
         *lane->stub, std::move(message), deadline, buffer, calls_, [call, buffer](const grpc::Status& status) {
           const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
-          buffer->finish(cut && buffer->begun() ? Outcome{kReadTooSlowly} : call->outcome_of(status));
+          if (cut && buffer->begun()) return buffer->finish({kReadTooSlowly});
+          Outcome outcome = call->outcome_of(status);
+          if (status.ok())
+            outcome.answer = Response{};  // the head has come; where it has not, there was nothing to say
+          buffer->finish(std::move(outcome));
         });
   }
 

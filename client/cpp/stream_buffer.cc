@@ -55,8 +55,9 @@ bool StreamBuffer::push(std::string_view piece) {
     bytes_ += piece.size();
     changed_.notify_all();
   }
-  owes_room_ = bytes_ >= kMuch;
-  return !owes_room_;
+  const bool has_room = bytes_ < kMuch;
+  owes_room_ = owes_room_ || !has_room;  // whoever was told to wait and went on is still owed
+  return has_room;
 }
 
 void StreamBuffer::push(shm::Loan piece) {
@@ -116,8 +117,13 @@ Result<bool> StreamBuffer::wait_for_head(SteadyTime until) {
   return head_.has_value();
 }
 
+void StreamBuffer::report() {
+  if (report_ != nullptr) *report_ = trace;
+}
+
 Outcome StreamBuffer::take_outcome() {
   const std::lock_guard lock(mutex_);
+  report();
   return std::move(*outcome_);
 }
 
@@ -133,6 +139,7 @@ Result<std::optional<std::string>> StreamBuffer::read(SteadyTime until) {
       return kTooLate;
     }
     if (pieces_.empty()) {
+      report();
       if (!outcome_->answer.ok()) return outcome_->answer.error();
       return std::optional<std::string>();
     }

@@ -32,6 +32,9 @@ class StreamBuffer {
   StreamBuffer(const StreamBuffer&) = delete;
   StreamBuffer& operator=(const StreamBuffer&) = delete;
 
+  /// The transport's, until it is finished: the user's own may be gone by then, with a stream that was dropped.
+  CallTrace trace;
+
   // The transport's. None of these blocks or runs a callback.
 
   /// Status and headers.
@@ -58,8 +61,12 @@ class StreamBuffer {
   [[nodiscard]] Outcome take_outcome();
   /// As Stream::read.
   Result<std::optional<std::string>> read(SteadyTime until);
+  /// Where the trace goes once the reader has learned of the end; null: nowhere. Set before the transport begins.
+  void report_to(CallTrace* place) { report_ = place; }
 
  private:
+  void report();
+
   using Piece = std::variant<std::string, shm::Loan>;
 
   mutable std::mutex mutex_;
@@ -71,6 +78,7 @@ class StreamBuffer {
   bool owes_room_ = false;
   std::function<void()> room_;
   std::vector<std::shared_ptr<void>> held_;
+  CallTrace* report_ = nullptr;
 };
 
 /// What a user reads from. Dropping it cancels `pending`, which is null where all is there already.

@@ -78,7 +78,31 @@ class Command : public testing::Test {
   void serve(const std::string& socket = "runtime.sock") {
     worker_ = std::make_unique<FakeWorker>(folder_.file(socket),
                                            [this](mcp::Request request) { return runtime_(std::move(request)); });
+    worker_->set_streaming([this](mcp::Request request, const std::shared_ptr<Streamed>& streamed) {
+      answer_streamed(std::move(request), *streamed);
+    });
   }
+  /// Two notices and an answer to "talk", the start of one to "break", and whole answers to all else.
+  void answer_streamed(mcp::Request request, Streamed& streamed) {
+    const std::string method = mcp::decode_string(*mcp::member(request.body, "method")).value();
+    const bool fails = method == "talk" && mcp::member(request.body, "params").has_value();
+    auto answer = runtime_(std::move(request));
+    if (method == "talk" || method == "break") {
+      streamed.write(chunk_of({}, 200, "text/event-stream"));
+      streamed.write(chunk_of(kNotice));
+      if (method == "break") return streamed.finish({grpc::StatusCode::UNAVAILABLE, "gone"});
+      streamed.write(chunk_of(kNotice + kNotice.substr(0, 10)));
+      streamed.write(chunk_of(kNotice.substr(10)));
+      streamed.write(last_chunk(fails ? "data: " + answer->body + "\n\n" : kResult));
+    } else {
+      auto only = chunk_of(answer->body, answer->status, "application/json");
+      only.set_done(true);
+      streamed.write(only);
+    }
+    streamed.finish(grpc::Status::OK);
+  }
+  const std::string kNotice = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\n";
+  const std::string kResult = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
 
   TempDir folder_;
   FakeRuntime runtime_;
@@ -142,6 +166,38 @@ TEST_F(Command, call_exits_1_when_the_answer_is_an_error) {
   const auto refused = call({"tools/call", "{}"});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_NE(refused.err.find("no session could be opened"), std::string::npos) << refused.err;
+}
+
+TEST_F(Command, a_streamed_call_prints_what_comes_before_the_answer_too) {
+  serve();
+  const auto done = call({"talk", "--stream", "--trace"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(done.out, kNotice + kNotice + kNotice + kResult);
+  EXPECT_NE(done.err.find("trace door=grpc"), std::string::npos) << done.err;
+  EXPECT_EQ(worker_->rpcs(), (std::vector<std::string>{"Invoke", "Invoke", "InvokeStream", "CloseSession"}));
+  EXPECT_NE(runtime_.last_call().headers.get("accept").find("text/event-stream"), std::string::npos);
+}
+
+TEST_F(Command, a_streamed_call_that_is_answered_whole_looks_like_any_other) {
+  serve();
+  const auto done = call({"tools/call", R"({"name":"echo"})", "--stream"});
+  EXPECT_EQ(done.exit_code, 0) << done.err;
+  EXPECT_EQ(done.out, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"name\":\"echo\"}}\n");
+  EXPECT_EQ(call({"ping", "--stream", "--raw"}).out, R"({"jsonrpc":"2.0","id":1,"result":{}})");
+  const auto gone = call({"gone", "--stream"});
+  EXPECT_EQ(gone.exit_code, 1);
+  EXPECT_EQ(gone.out, "{\"detail\":\"Session not found\"}\n");
+  EXPECT_NE(gone.err.find("404"), std::string::npos) << gone.err;
+  EXPECT_EQ(call({"fail", "--stream"}).exit_code, 1);
+}
+
+TEST_F(Command, a_streamed_call_exits_1_when_its_last_event_is_an_error_and_3_when_it_breaks_off) {
+  serve();
+  EXPECT_EQ(call({"talk", "{}", "--stream"}).exit_code, 1);
+  const auto broken = call({"break", "--stream"});
+  EXPECT_EQ(broken.exit_code, 3);
+  EXPECT_EQ(broken.out, kNotice);
+  EXPECT_NE(broken.err, "");
 }
 
 TEST_F(Command, call_exits_2_on_wrong_usage_and_says_what_is_wrong) {

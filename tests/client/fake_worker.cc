@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <deque>
 #include <utility>
 
 #include "base/unix_socket.h"
@@ -43,7 +44,79 @@ class Reactor final : public grpc::ServerUnaryReactor {
   std::atomic<bool> ended_{false};
 };
 
+class StreamReactor final : public grpc::ServerWriteReactor<rpc::contract::McpChunk>, public Streamed {
+ public:
+  explicit StreamReactor(std::atomic<int>& cancelled) : cancelled_(cancelled) {}
+  static StreamReactor* start(const std::shared_ptr<StreamReactor>& self) {
+    self->self_ = self;
+    return self.get();
+  }
+  void write(rpc::contract::McpChunk chunk) override {
+    const std::lock_guard lock(mutex_);
+    chunks_.push_back(std::move(chunk));
+    go_on();
+  }
+  void finish(grpc::Status status) override {
+    const std::lock_guard lock(mutex_);
+    if (!end_) end_ = std::move(status);
+    go_on();
+  }
+  [[nodiscard]] int written() const override { return written_; }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    written_ += ok ? 1 : 0;
+    writing_ = false;
+    chunks_.pop_front();
+    go_on();
+  }
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    ++cancelled_;
+    end_ = grpc::Status::CANCELLED;
+    go_on();
+  }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  void go_on() {
+    if (writing_ || finished_) return;
+    if (end_ && (chunks_.empty() || end_->error_code() == grpc::StatusCode::CANCELLED)) {
+      finished_ = true;
+      return Finish(*end_);
+    }
+    if (chunks_.empty()) return;
+    writing_ = true;
+    StartWrite(&chunks_.front());
+  }
+
+  std::atomic<int>& cancelled_;
+  std::atomic<int> written_{0};
+  std::mutex mutex_;
+  std::deque<rpc::contract::McpChunk> chunks_;
+  std::optional<grpc::Status> end_;
+  bool writing_ = false;
+  bool finished_ = false;
+  std::shared_ptr<StreamReactor> self_;
+};
+
 }  // namespace
+
+rpc::contract::McpChunk chunk_of(std::string data, int status, const std::string& content_type) {
+  rpc::contract::McpChunk chunk;
+  chunk.set_data(std::move(data));
+  chunk.set_status(status);
+  if (!content_type.empty()) (*chunk.mutable_headers())["content-type"] = content_type;
+  return chunk;
+}
+
+rpc::contract::McpChunk last_chunk(std::string data, int error_status) {
+  auto chunk = chunk_of(std::move(data));
+  chunk.set_done(true);
+  chunk.set_error_status(error_status);
+  return chunk;
+}
 
 class FakeWorker::Runtime final : public rpc::contract::McpRuntime::CallbackService {
  public:
@@ -55,6 +128,22 @@ class FakeWorker::Runtime final : public rpc::contract::McpRuntime::CallbackServ
   grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext*, const rpc::contract::McpRequest* request,
                                          rpc::contract::McpResponse* response) override {
     return serve("CloseSession", "DELETE", *request, *response);
+  }
+  grpc::ServerWriteReactor<rpc::contract::McpChunk>* InvokeStream(grpc::CallbackServerContext*,
+                                                                  const rpc::contract::McpRequest* request) override {
+    ++worker_.calls_;
+    {
+      const std::lock_guard lock(worker_.mutex_);
+      worker_.rpcs_.emplace_back("InvokeStream");
+    }
+    const auto reactor = std::make_shared<StreamReactor>(worker_.cancelled_);
+    auto* const started = StreamReactor::start(reactor);
+    if (worker_.streaming_) {
+      worker_.streaming_(rpc::to_request(rpc::contract::McpRequest(*request), "GET"), reactor);
+    } else {
+      reactor->finish({grpc::StatusCode::UNIMPLEMENTED, "no streams"});
+    }
+    return started;
   }
 
  private:

@@ -18,6 +18,7 @@
 #include "mcp/message.h"
 #include "ringside/control/v1/control.grpc.pb.h"
 #include "rpc/channel.h"
+#include "rpc/convert.h"
 
 namespace ringside::test {
 
@@ -27,6 +28,22 @@ using Answering = std::function<std::optional<mcp::Response>(mcp::Request)>;
 /// Answers 200 with the request's own body.
 std::optional<mcp::Response> echo(mcp::Request request);
 mcp::Response json(int status, std::string body);
+
+/// One InvokeStream under way. Thread-safe.
+class Streamed {
+ public:
+  virtual ~Streamed() = default;
+  /// Goes out as the client reads.
+  virtual void write(rpc::contract::McpChunk chunk) = 0;
+  virtual void finish(grpc::Status status) = 0;
+  /// How many chunks have gone.
+  [[nodiscard]] virtual int written() const = 0;
+};
+using Streaming = std::function<void(mcp::Request, std::shared_ptr<Streamed>)>;
+
+/// A chunk of the contract as it is now; without a status, as it was.
+rpc::contract::McpChunk chunk_of(std::string data, int status = 0, const std::string& content_type = {});
+rpc::contract::McpChunk last_chunk(std::string data = {}, int error_status = 0);
 
 class FakeWorker {
  public:
@@ -38,6 +55,9 @@ class FakeWorker {
 
   void set_health(grpc::health::v1::HealthCheckResponse::ServingStatus status) { health_ = status; }
   void set_status(const control::v1::StatusResponse& status) { status_ = status; }
+
+  /// What becomes of an InvokeStream; without it there is none. Before the first.
+  void set_streaming(Streaming streaming) { streaming_ = std::move(streaming); }
 
   [[nodiscard]] int accepted() const { return accepted_; }
   [[nodiscard]] int calls() const { return calls_; }
@@ -53,6 +73,7 @@ class FakeWorker {
   void accept_all();
 
   Answering answering_;
+  Streaming streaming_;
   std::atomic<int> accepted_{0};
   std::atomic<int> calls_{0};
   std::atomic<int> cancelled_{0};

@@ -220,6 +220,21 @@ TEST_F(GrpcDoor, a_worker_that_dies_ends_its_calls_and_the_next_one_is_served_by
   EXPECT_EQ(async->body, "and again");
 }
 
+TEST_F(GrpcDoor, a_call_that_is_sent_again_keeps_its_deadline) {
+  std::promise<void> came;
+  auto first = worker([&](const Request&) {
+    came.set_value();
+    return std::nullopt;
+  });
+  const auto reached = client();
+  const auto call = start(*reached, post("x"), within(seconds(1)));
+  came.get_future().wait();
+  first.reset();
+  const auto second = worker([](const Request&) { return std::nullopt; });
+  ASSERT_EQ(call->answer.wait_for(seconds(30)), std::future_status::ready);
+  EXPECT_EQ(call->answer.get().error().code, Code::kTimeout);
+}
+
 TEST_F(GrpcDoor, an_idle_client_finds_the_successor_without_a_lost_call) {
   auto served = worker();
   const auto reached = client();

@@ -9,11 +9,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <future>
+#include <map>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "rings.h"
@@ -52,11 +55,38 @@ class Handover {
   bool closed_ = false;
 };
 
-/// A worker: one thread takes and sleeps, two answer with the call's own bytes. It dies with calls taken and not
-/// answered.
+/// The writers of streams that wait for room.
+class Patience {
+ public:
+  void wait(std::uint64_t sequence) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return told_.erase(sequence) != 0 || given_up_.contains(sequence); });
+  }
+  void tell(std::uint64_t sequence) { put(told_, sequence); }
+  void give_up(std::uint64_t sequence) { put(given_up_, sequence); }
+
+ private:
+  void put(std::set<std::uint64_t>& set, std::uint64_t sequence) {
+    const std::lock_guard lock(mutex_);
+    set.insert(sequence);
+    changed_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::set<std::uint64_t> told_;
+  std::set<std::uint64_t> given_up_;
+};
+
+/// How often a stream says the call's body.
+constexpr int kVerses = 24;
+
+/// A worker: one thread takes and sleeps, two answer with the call's own bytes, as a whole or as a stream. It dies with
+/// calls taken and not answered.
 class Worker {
  public:
-  explicit Worker(WorkerEnd& end) : end_(end), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+  explicit Worker(WorkerEnd& end, bool streams = false)
+      : end_(end), streams_(streams), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
+    end_.on_room([this](std::uint32_t, std::uint64_t sequence) { patience_.tell(sequence); });
     epoll_event event{.events = EPOLLIN | EPOLLET, .data = {}};
     RS_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, end.doorbell_fd(), &event) == 0, "a doorbell can be watched");
     threads_.emplace_back([this] { serve(); });
@@ -76,7 +106,11 @@ class Worker {
   void serve() {
     while (!stop_) {
       while (auto taken = end_.take().value()) {
-        if (!taken->cancel) taken_.put(std::move(*taken));
+        if (taken->cancel) {
+          patience_.give_up(taken->sequence);
+        } else {
+          taken_.put(std::move(*taken));
+        }
       }
       if (!end_.park()) continue;
       epoll_event event{};
@@ -86,13 +120,29 @@ class Worker {
   }
   void answer() {
     while (const auto call = taken_.get(true)) {
+      if (streams_) {
+        sing(*call);
+        continue;
+      }
       (void)end_.complete(call->slot, call->sequence, 200, call->header, call->body);
     }
   }
 
+  void sing(const WorkerEnd::Taken& call) {
+    end_.begin_stream(call.slot, call.sequence, 200, call.header);
+    for (int verse = 0; verse < kVerses; ++verse) {
+      const auto room = end_.write_stream(call.slot, call.sequence, call.body);
+      RS_CHECK(room != WorkerEnd::Room::kCut, "whoever waits when told is not cut");
+      if (room == WorkerEnd::Room::kSlow) patience_.wait(call.sequence);
+    }
+    end_.end_stream(call.slot, call.sequence);
+  }
+
   WorkerEnd& end_;
+  const bool streams_;
   UniqueFd epoll_;
   std::atomic<bool> stop_{false};
+  Patience patience_;
   Handover<WorkerEnd::Taken> taken_;
   std::vector<std::thread> threads_;
 };
@@ -176,6 +226,43 @@ TEST(OneMapping, calls_cancels_and_loans_of_many_threads) {
     for (auto& thread : threads) thread.join();
   }
   EXPECT_EQ(ring.worker->refusal(), "");
+}
+
+TEST(OneMapping, streams_and_those_who_wait_for_their_reader) {
+  constexpr int kCallers = 3;
+  constexpr int kCalls = 150;
+  const std::uint64_t seed = test::seed();
+  auto options = test::worker_options();
+  options.features = kFeatureRing | kFeatureParts;
+  const test::Ring ring(kMinSegmentBytes, options);
+  Handover<Loan> loans;
+  {
+    const Worker worker(*ring.worker, true);
+    std::vector<std::thread> threads;
+    threads.emplace_back([&loans] {
+      while (loans.get()) {
+      }
+    });
+    for (std::uint64_t i = 0; i < kCallers; ++i) {
+      threads.emplace_back([&ring, seed, i] { call_often(*ring.client, kCalls, seed + i); });
+    }
+    std::map<std::uint64_t, std::size_t> bytes;
+    for (int ended = 0; ended < kCallers * kCalls;) {
+      auto piece = next_answer(*ring.client);
+      if (!piece) continue;
+      bytes[piece->sequence] += piece->answer.body().size();
+      EXPECT_EQ(piece->answer.body().find_first_not_of(static_cast<char>(piece->sequence)), std::string_view::npos);
+      ended += piece->more ? 0 : 1;
+      loans.put(std::move(piece->answer));
+    }
+    const auto broken_off =
+        std::count_if(bytes.begin(), bytes.end(), [](const auto& stream) { return stream.second % kVerses != 0; });
+    EXPECT_LT(broken_off, kCallers * kCalls / 4) << "only those that were given up";
+    loans.close();
+    for (auto& thread : threads) thread.join();
+  }
+  EXPECT_EQ(ring.worker->refusal(), "");
+  EXPECT_FALSE(ring.worker->sends_parts());
 }
 
 /// What a gRPC call with a handle carries.

@@ -27,7 +27,8 @@ using worker::Upstream;
 using worker::UpstreamDone;
 using worker::UpstreamRequest;
 
-/// A call that keeps its answer.
+/// A call that keeps its answer, be it a stream: then response() is the head, with the pieces for a body, once that has
+/// ended.
 class TestCall final : public Call {
  public:
   explicit TestCall(mcp::Request request, Door door = Door::kGrpc) : Call(door, std::move(request)) {}
@@ -46,6 +47,22 @@ class TestCall final : public Call {
     arrived_.wait(lock, [&] { return answers_ > 0; });
     return response_;
   }
+  /// A stream has begun, which may have ended.
+  [[nodiscard]] bool begun() const {
+    const std::lock_guard lock(mutex_);
+    return begun_;
+  }
+  /// What came of a stream so far.
+  [[nodiscard]] std::string text() const {
+    const std::lock_guard lock(mutex_);
+    return response_.body;
+  }
+  /// What becomes of the next pieces.
+  void read(worker::Written written) {
+    const std::lock_guard lock(mutex_);
+    written_ = written;
+  }
+  void make_room() { has_room(); }
 
  private:
   void deliver(mcp::Response response) override {
@@ -54,10 +71,27 @@ class TestCall final : public Call {
     ++answers_;
     arrived_.notify_all();
   }
+  void deliver_head(mcp::Response head) override {
+    const std::lock_guard lock(mutex_);
+    response_ = std::move(head);
+    begun_ = true;
+  }
+  worker::Written deliver_piece(std::string piece) override {
+    const std::lock_guard lock(mutex_);
+    if (written_ != worker::Written::kCut) response_.body += piece;
+    return written_;
+  }
+  void deliver_end() override {
+    const std::lock_guard lock(mutex_);
+    ++answers_;
+    arrived_.notify_all();
+  }
 
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   int answers_ = 0;
+  bool begun_ = false;
+  worker::Written written_ = worker::Written::kMore;
   mcp::Response response_;
 };
 
@@ -87,6 +121,7 @@ struct UpstreamScript {
   std::function<std::string(const UpstreamRequest&)> answer;  ///< of tools/call; else an echo of the message
   std::vector<UpstreamRequest> seen;
   std::vector<std::uint64_t> cancelled;
+  std::vector<std::uint64_t> resumed;
   std::deque<std::pair<UpstreamRequest, UpstreamDone>> held;
   std::function<void()> changed;
 
@@ -99,6 +134,13 @@ struct UpstreamScript {
   [[nodiscard]] UpstreamRequest last() {
     const std::lock_guard lock(mutex);
     return seen.empty() ? UpstreamRequest{} : seen.back();
+  }
+  /// Says something that comes before the answer of the oldest request held; what its caller says to it.
+  bool say(const std::string& message) {
+    std::unique_lock lock(mutex);
+    const auto hears = held.front().first.on_message;
+    lock.unlock();
+    return hears(message);
   }
   /// Answers the oldest request held: with its natural answer, or with `with`.
   void release(std::optional<Result<std::string>> with = std::nullopt) {
@@ -158,6 +200,10 @@ class FakeUpstream final : public Upstream {
       }
     }
     if (done) done(Error{Code::kCancelled, 0, "cancelled"});
+  }
+  void resume(std::uint64_t id) override {
+    const std::lock_guard lock(script_->mutex);
+    script_->resumed.push_back(id);
   }
   void on_tools_changed(std::function<void()> changed) override { script_->changed = std::move(changed); }
   [[nodiscard]] worker::UpstreamStatus status() const override { return {script_->name, "fake", "ready", 0, 0}; }

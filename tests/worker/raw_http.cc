@@ -62,4 +62,19 @@ mcp::Response RawHttp::receive() {
   return response;
 }
 
+std::optional<std::string> RawHttp::chunk() {
+  while (buffer_.find("\r\n") == std::string::npos) {
+    if (!read_more()) return std::nullopt;
+  }
+  std::size_t size = 0;
+  std::from_chars(buffer_.data(), buffer_.data() + buffer_.size(), size, 16);
+  const std::size_t begin = buffer_.find("\r\n") + 2;
+  while (buffer_.size() < begin + size + 2) {
+    if (!read_more()) return std::nullopt;
+  }
+  std::string bytes = buffer_.substr(begin, size);
+  buffer_.erase(0, begin + size + 2);
+  return bytes;
+}
+
 }  // namespace ringside::test

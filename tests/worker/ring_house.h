@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -69,6 +70,7 @@ bool becomes_true(Condition&& condition) {
 struct Held {
   Event event;
   std::map<std::uint64_t, UpstreamDone> waiting;
+  std::map<std::uint64_t, std::function<bool(std::string)>> hears;  // of those whose callers take events
   std::uint64_t cancelled = 0;
 
   bool wait_for(std::size_t calls) {
@@ -77,10 +79,21 @@ struct Held {
   bool wait_for_cancelled(std::uint64_t calls) {
     return event.wait([&] { return cancelled >= calls; });
   }
+  /// Says something to every caller that takes events; false when one of them is slow.
+  bool say(const std::string& message) {
+    std::map<std::uint64_t, std::function<bool(std::string)>> told;
+    event.change([&] { told = hears; });
+    bool room = true;
+    for (const auto& [id, hear] : told) room = hear(message) && room;
+    return room;
+  }
   /// Answers every call that is held; its text has so many bytes.
   void release(std::size_t text_bytes = 2) {
     std::map<std::uint64_t, UpstreamDone> released;
-    event.change([&] { released.swap(waiting); });
+    event.change([&] {
+      released.swap(waiting);
+      hears.clear();
+    });
     for (auto& [id, done] : released) {
       done(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"result":{"content":[{"type":"text","text":")" +
            std::string(text_bytes, 'x') + R"("}]}})");
@@ -97,7 +110,10 @@ class HoldUpstream final : public Upstream {
       return done(R"({"jsonrpc":"2.0","id":)" + std::to_string(request.id) +
                   R"(,"result":{"tools":[{"name":"hold","inputSchema":{"type":"object"}}]}})");
     }
-    held_->event.change([&] { held_->waiting.emplace(request.id, std::move(done)); });
+    held_->event.change([&] {
+      if (request.on_message) held_->hears.emplace(request.id, std::move(request.on_message));
+      held_->waiting.emplace(request.id, std::move(done));
+    });
   }
   void cancel(std::uint64_t id) override {
     UpstreamDone done;
@@ -106,6 +122,7 @@ class HoldUpstream final : public Upstream {
       if (at == held_->waiting.end()) return;
       done = std::move(at->second);
       held_->waiting.erase(at);
+      held_->hears.erase(id);
       ++held_->cancelled;
     });
     if (done) done(Error{Code::kCancelled, 0, "the caller gave up"});

@@ -122,8 +122,9 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     {
       const std::lock_guard lock(mutex_);
       writing_ = false;
-      room = std::exchange(owes_room_, false);
       send();
+      room = owes_room_ && unsent() < kMuch;
+      owes_room_ = owes_room_ && !room;
     }
     if (room) has_room();
   }
@@ -131,6 +132,8 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
  private:
   // Of what the client has not read, before its upstream shall wait.
   static constexpr std::size_t kMuch = 256UL * 1024;
+  // A gRPC client that was told nothing else takes messages of 4 MiB.
+  static constexpr std::size_t kMostOfAChunk = 1UL << 20U;
 
   void deliver(mcp::Response response) override {
     const std::lock_guard lock(mutex_);
@@ -146,12 +149,12 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
   }
   Written deliver_piece(std::string piece) override {
     const std::lock_guard lock(mutex_);
-    cut_ = cut_ || piece.size() > max_unread_bytes_ - std::min(max_unread_bytes_, unsent_.size());
+    cut_ = cut_ || piece.size() > max_unread_bytes_ - std::min(max_unread_bytes_, unsent());
     if (cut_) return Written::kCut;
     unsent_ += piece;
     send();
-    owes_room_ = owes_room_ || unsent_.size() >= kMuch;
-    return unsent_.size() < kMuch ? Written::kMore : Written::kSlow;
+    owes_room_ = owes_room_ || unsent() >= kMuch;
+    return unsent() < kMuch ? Written::kMore : Written::kSlow;
   }
   void deliver_end() override {
     const std::lock_guard lock(mutex_);
@@ -165,23 +168,37 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     if (head.status < 200 || head.status > 299) chunk_.set_error_status(head.status);
     has_head_ = true;
   }
-  /// With the mutex.
+  // With the mutex.
+
+  [[nodiscard]] std::size_t unsent() const { return unsent_.size() - sent_; }
   void send() {
-    if (writing_ || finished_ || (unsent_.empty() && !has_head_ && !ended_)) return;
-    finished_ = ended_;
+    if (writing_ || finished_ || (unsent() == 0 && !has_head_ && !ended_)) return;
     writing_ = true;
     if (!std::exchange(has_head_, false)) chunk_.Clear();
-    if (cut_ && ended_) return Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "the stream was read too slowly"});
-    chunk_.set_data(std::exchange(unsent_, {}));
-    chunk_.set_done(ended_);
-    if (ended_) return StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+    if (cut_ && ended_) {
+      finished_ = true;
+      return Finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "the stream was read too slowly"});
+    }
+    take_data();
+    finished_ = ended_ && unsent() == 0;
+    chunk_.set_done(finished_);
+    if (finished_) return StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
     StartWrite(&chunk_);
+  }
+  /// Moves what fits into the chunk.
+  void take_data() {
+    if (sent_ == 0 && unsent_.size() <= kMostOfAChunk) return chunk_.set_data(std::exchange(unsent_, {}));
+    chunk_.set_data(unsent_.substr(sent_, kMostOfAChunk));
+    sent_ += chunk_.data().size();
+    // Now and then, so that a byte is moved once or twice.
+    if (sent_ >= unsent_.size() / 2) unsent_.erase(0, std::exchange(sent_, 0));
   }
 
   const std::size_t max_unread_bytes_;
   std::mutex mutex_;
   contract::McpChunk chunk_;  // gRPC's, while it is written
   std::string unsent_;
+  std::size_t sent_ = 0;   // of it
   bool has_head_ = false;  // in chunk_, not sent yet
   bool writing_ = false;
   bool ended_ = false;

@@ -85,7 +85,9 @@ void rewrite(std::string& body, std::array<Edit, 3> edits) {
 
 /// `message`, if it is progress under our token, under the caller's again.
 void restore_token(std::string& message, std::string_view ours, std::string_view callers) {
-  if (mcp::member(message, "method") != R"("notifications/progress")") return;
+  const auto method = mcp::member(message, "method");
+  const auto name = method ? mcp::decode_string(*method) : std::nullopt;
+  if (!name || *name != "notifications/progress") return;
   const auto params = mcp::member(message, "params");
   const auto token = params ? mcp::member(*params, "progressToken") : std::nullopt;
   if (!token || *token != ours) return;

@@ -10,20 +10,19 @@
 namespace ringside::worker {
 
 void Listeners::add(const std::shared_ptr<Call>& call, const std::string& session) {
-  bool closed = false;
+  bool listens = false;
   {
-    const std::lock_guard lock(mutex_);
-    closed = closed_;
-    Streams& streams = sessions_[session];
-    if (streams.size() >= kMaxStreamsPerSession) {
+    std::unique_lock lock(mutex_);
+    if (const auto found = sessions_.find(session);
+        found != sessions_.end() && found->second.size() >= kMaxStreamsPerSession) {
+      lock.unlock();  // a door may serve its next call from inside an answer
       return ledger_->answer(call, rpc::detail_error(429, "Too many streams of this session"));
     }
     // Under the lock: no message comes before the head.
-    if (!call->begin(event_stream_head())) return;
-    if (!closed) streams.push_back(call);
-    if (streams.empty()) sessions_.erase(session);
+    listens = call->begin(event_stream_head()) && !closed_;
+    if (listens) sessions_[session].push_back(call);
   }
-  if (closed) return ledger_->end(call);
+  if (!listens) return ledger_->end(call);
   call->on_cancel([weak = weak_from_this(), session, raw = call.get()] {
     if (const auto self = weak.lock()) self->drop(session, raw);
   });

@@ -57,7 +57,7 @@ void HttpSession::cancel(std::uint64_t id) { give_up(id, {Code::kCancelled, 0, "
 void HttpSession::resume(std::uint64_t id) {
   const std::lock_guard lock(mutex_);
   const auto job = jobs_.find(id);
-  if (job != jobs_.end() && job->second.flight) client_.resume(job->second.flight->exchange);
+  if (job != jobs_.end() && job->second.flight) job->second.flight->client->resume(job->second.flight->exchange);
 }
 
 void HttpSession::close() {
@@ -68,7 +68,7 @@ void HttpSession::close() {
     const std::lock_guard lock(mutex_);
     phase_ = Phase::kClosed;
     dones = take_all();
-    for (const auto& flight : flights_) client_.cancel(flight->exchange);
+    for (const auto& flight : flights_) flight->client->cancel(flight->exchange);
     if (session_id_.empty()) {
       closing->set_value();
     } else {
@@ -128,9 +128,11 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
                                                         SteadyTime deadline, std::function<void(PostResult)> result,
                                                         std::function<bool(std::string)> notice) {
   auto flight = std::make_shared<Flight>();
+  const bool streams = notice && options_.stream_client != nullptr;
+  flight->client = streams ? options_.stream_client : &client_;
   // The hooks hold the session; the client lets go of them, and so of it, when the exchange is over.
   auto post = std::make_shared<Post>(
-      options_.name, id, options_.max_body_bytes, reader_,
+      options_.name, id, options_.max_body_bytes, streams ? stream_reader_ : reader_,
       Post::Hooks{.result = std::move(result),
                   .notice = std::move(notice),
                   .message = [self = shared_from_this()](Incoming message_in) { self->heard(std::move(message_in)); },
@@ -141,7 +143,7 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
   http.deadline = deadline;
   http.repeatable = id == kInitializeId;
   flights_.insert(flight);
-  flight->exchange = client_.start(std::move(http), std::move(post));
+  flight->exchange = flight->client->start(std::move(http), std::move(post));
   return flight;
 }
 
@@ -262,7 +264,7 @@ void HttpSession::linger(const std::shared_ptr<Flight>& flight) {
   const std::lock_guard lock(mutex_);
   if (phase_ == Phase::kClosed) return;
   flight->linger = timer_.arm(after(kLinger), [self = weak_from_this(), flight] {
-    if (const auto session = self.lock()) session->client_.cancel(flight->exchange);
+    if (const auto session = self.lock()) flight->client->cancel(flight->exchange);
   });
 }
 
@@ -280,7 +282,7 @@ void HttpSession::give_up(std::uint64_t id, const Error& error, std::string_view
     if (job == jobs_.end()) return;
     auto given_up = take(job);
     if (given_up.flight) {
-      client_.cancel(given_up.flight->exchange);
+      given_up.flight->client->cancel(given_up.flight->exchange);
       notify(cancelled_notification(id, reason));
     }
     done = std::move(given_up.done);

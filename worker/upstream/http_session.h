@@ -40,6 +40,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   enum class Phase { kNone, kOpening, kReady, kClosed };
   /// An exchange under way.
   struct Flight {
+    http::Client* client = nullptr;
     std::uint64_t exchange = 0;
     Timer::Token linger;
   };
@@ -81,7 +82,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   Timer& timer_;
   Tally tally_;
   std::function<void()> tools_changed_;
-  mcp::EnvelopeReader reader_;  // the HTTP client's thread only
+  mcp::EnvelopeReader reader_;         // the HTTP client's thread only
+  mcp::EnvelopeReader stream_reader_;  // the same of the other client
 
   std::mutex mutex_;
   Phase phase_ = Phase::kNone;

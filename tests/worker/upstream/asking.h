@@ -2,10 +2,14 @@
 // Asking an upstream and waiting for what it says, for the tests of every kind of upstream.
 
 #include <chrono>
+#include <condition_variable>
+#include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "mcp/envelope.h"
 #include "worker/upstream/upstream.h"
@@ -47,6 +51,53 @@ inline Asked ask(Upstream& upstream, std::uint64_t id, const std::string& method
   upstream.send({.message = request_text(id, method, params), .id = id, .deadline = deadline},
                 [promise](Result<std::string> answer) { promise->set_value(std::move(answer)); });
   return asked;
+}
+
+/// The same, and what comes before the answer goes to `hears`.
+inline Asked ask_hearing(Upstream& upstream, std::uint64_t id, const std::string& method, const std::string& params,
+                         std::function<bool(std::string)> hears) {
+  auto promise = std::make_shared<std::promise<Result<std::string>>>();
+  Asked asked(promise->get_future());
+  upstream.send({.message = request_text(id, method, params), .id = id, .on_message = std::move(hears)},
+                [promise](Result<std::string> answer) { promise->set_value(std::move(answer)); });
+  return asked;
+}
+
+/// Keeps what it hears; says what it is told to.
+class Ear {
+ public:
+  std::function<bool(std::string)> hears() {
+    return [this](std::string message) {
+      const std::lock_guard lock(mutex_);
+      heard_.push_back(std::move(message));
+      changed_.notify_all();
+      return !slow_;
+    };
+  }
+  void slow(bool slow) {
+    const std::lock_guard lock(mutex_);
+    slow_ = slow;
+  }
+  /// Waits for so many messages; false after twenty seconds.
+  [[nodiscard]] bool wait_for(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(20), [&] { return heard_.size() >= count; });
+  }
+  [[nodiscard]] std::vector<std::string> heard() {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> heard_;
+  bool slow_ = false;
+};
+
+inline std::string progress_of(std::uint64_t id, int done = 1) {
+  return R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":)" + std::to_string(id) +
+         R"(,"progress":)" + std::to_string(done) + "}}";
 }
 
 /// The raw result of an answer, or what went wrong in words.

@@ -152,6 +152,11 @@ class Peer {
       say(R"({"jsonrpc":"2.0","id":"q1","method":"ping"})");
       return say(R"({"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}})");
     }
+    if (method == "say") {
+      const auto messages = ringside::mcp::member(message.params, "messages").value_or("[]");
+      ringside::mcp::for_each_element(messages, [](std::string_view raw) { say(std::string(raw)); });
+      return answer(id, "{}");
+    }
     if (method == "change") {
       say(R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})");
       return answer(id, "{}");
