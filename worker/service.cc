@@ -9,12 +9,9 @@
 namespace ringside::worker {
 namespace {
 
-constexpr long kMostStreams = 1024;  // to one upstream, each on a connection of its own
-
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client,
-                                                      http::Client& stream_client) {
+std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
   std::vector<std::unique_ptr<Upstream>> upstreams;
   for (const auto& entry : config.upstreams()) {
     if (entry.has_http()) {
@@ -24,7 +21,6 @@ std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConf
       options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
       options.max_body_bytes = config.limits().body_bytes();
       options.client_version = config.version();
-      options.stream_client = &stream_client;
       upstreams.push_back(make_http_upstream(std::move(options), client));
     } else if (entry.has_stdio()) {
       StdioUpstreamOptions options;
@@ -73,11 +69,9 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_client_ = std::make_unique<http::Client>(client_options);
-  client_options.max_connections_per_host = kMostStreams;
-  stream_client_ = std::make_unique<http::Client>(client_options);
   auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
   runtime_ = std::make_unique<Runtime>(runtime_options(config), system_clock(), std::move(store),
-                                       make_upstreams(config, *http_client_, *stream_client_), epoch_.counter(),
+                                       make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
   return {};

@@ -35,7 +35,6 @@ class Service {
   EpochReader epoch_;
   LinkPort& port_;
   std::unique_ptr<http::Client> http_client_;
-  std::unique_ptr<http::Client> stream_client_;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<DoorSet> doors_;
 };

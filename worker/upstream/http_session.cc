@@ -16,6 +16,9 @@ constexpr std::size_t kMostFarewellBytes = 64ULL * 1024;  // of an answer that n
 // How long a stream may go on once its answer came. A server ends it at once as a rule, which keeps the connection; one
 // that does not shall not keep one of the pool's few.
 constexpr auto kLinger = std::chrono::milliseconds(250);
+// How long an upstream waits for a caller that reads its stream slowly. Then what comes is kept for it, up to the limit
+// of its door: a connection of the pool is not one caller's.
+constexpr auto kPatience = std::chrono::seconds(5);
 // An upstream that asks faster than it takes answers gets no more of them.
 constexpr std::size_t kMaxReplies = 16;
 
@@ -57,7 +60,10 @@ void HttpSession::cancel(std::uint64_t id) { give_up(id, {Code::kCancelled, 0, "
 void HttpSession::resume(std::uint64_t id) {
   const std::lock_guard lock(mutex_);
   const auto job = jobs_.find(id);
-  if (job != jobs_.end() && job->second.flight) job->second.flight->client->resume(job->second.flight->exchange);
+  if (job != jobs_.end() && job->second.flight) {
+    timer_.disarm(job->second.flight->patience);
+    client_.resume(job->second.flight->exchange);
+  }
 }
 
 void HttpSession::close() {
@@ -68,7 +74,7 @@ void HttpSession::close() {
     const std::lock_guard lock(mutex_);
     phase_ = Phase::kClosed;
     dones = take_all();
-    for (const auto& flight : flights_) flight->client->cancel(flight->exchange);
+    for (const auto& flight : flights_) client_.cancel(flight->exchange);
     if (session_id_.empty()) {
       closing->set_value();
     } else {
@@ -128,11 +134,14 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
                                                         SteadyTime deadline, std::function<void(PostResult)> result,
                                                         std::function<bool(std::string)> notice) {
   auto flight = std::make_shared<Flight>();
-  const bool streams = notice && options_.stream_client != nullptr;
-  flight->client = streams ? options_.stream_client : &client_;
+  if (notice) {
+    notice = [self = shared_from_this(), flight, tell = std::move(notice)](std::string message_in) {
+      return tell(std::move(message_in)) || !self->wait_for_reader(flight);
+    };
+  }
   // The hooks hold the session; the client lets go of them, and so of it, when the exchange is over.
   auto post = std::make_shared<Post>(
-      options_.name, id, options_.max_body_bytes, streams ? stream_reader_ : reader_,
+      options_.name, id, options_.max_body_bytes, reader_,
       Post::Hooks{.result = std::move(result),
                   .notice = std::move(notice),
                   .message = [self = shared_from_this()](Incoming message_in) { self->heard(std::move(message_in)); },
@@ -143,7 +152,7 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
   http.deadline = deadline;
   http.repeatable = id == kInitializeId;
   flights_.insert(flight);
-  flight->exchange = flight->client->start(std::move(http), std::move(post));
+  flight->exchange = client_.start(std::move(http), std::move(post));
   return flight;
 }
 
@@ -264,14 +273,33 @@ void HttpSession::linger(const std::shared_ptr<Flight>& flight) {
   const std::lock_guard lock(mutex_);
   if (phase_ == Phase::kClosed) return;
   flight->linger = timer_.arm(after(kLinger), [self = weak_from_this(), flight] {
-    if (const auto session = self.lock()) flight->client->cancel(flight->exchange);
+    if (const auto session = self.lock()) session->client_.cancel(flight->exchange);
   });
+}
+
+/// False once it has been waited for long enough: it keeps a connection of the pool from others.
+bool HttpSession::wait_for_reader(const std::shared_ptr<Flight>& flight) {
+  const std::lock_guard lock(mutex_);
+  if (phase_ == Phase::kClosed || flight->out_of_patience) return false;
+  timer_.disarm(flight->patience);
+  flight->patience = timer_.arm(after(kPatience), [self = weak_from_this(), flight] {
+    const auto session = self.lock();
+    if (!session) return;
+    {
+      const std::lock_guard inner(session->mutex_);
+      flight->out_of_patience = true;
+    }
+    session->client_.resume(flight->exchange);
+  });
+  return true;
 }
 
 void HttpSession::over(const std::shared_ptr<Flight>& flight) {
   const std::lock_guard lock(mutex_);
   flights_.erase(flight);
-  if (phase_ != Phase::kClosed) timer_.disarm(flight->linger);
+  if (phase_ == Phase::kClosed) return;
+  timer_.disarm(flight->linger);
+  timer_.disarm(flight->patience);
 }
 
 void HttpSession::give_up(std::uint64_t id, const Error& error, std::string_view reason) {
@@ -282,7 +310,7 @@ void HttpSession::give_up(std::uint64_t id, const Error& error, std::string_view
     if (job == jobs_.end()) return;
     auto given_up = take(job);
     if (given_up.flight) {
-      given_up.flight->client->cancel(given_up.flight->exchange);
+      client_.cancel(given_up.flight->exchange);
       notify(cancelled_notification(id, reason));
     }
     done = std::move(given_up.done);

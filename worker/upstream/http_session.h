@@ -40,9 +40,10 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   enum class Phase { kNone, kOpening, kReady, kClosed };
   /// An exchange under way.
   struct Flight {
-    http::Client* client = nullptr;
     std::uint64_t exchange = 0;
     Timer::Token linger;
+    Timer::Token patience;         ///< with a reader that is waited for
+    bool out_of_patience = false;  ///< it is waited for no more
   };
   struct Job {
     std::string message;
@@ -73,6 +74,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void initialized(const PostResult& result);
   void heard(Incoming message);
   void linger(const std::shared_ptr<Flight>& flight);
+  bool wait_for_reader(const std::shared_ptr<Flight>& flight);
   void over(const std::shared_ptr<Flight>& flight);
   void open_failed(const Error& error);
   void give_up(std::uint64_t id, const Error& error, std::string_view reason);
@@ -82,8 +84,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   Timer& timer_;
   Tally tally_;
   std::function<void()> tools_changed_;
-  mcp::EnvelopeReader reader_;         // the HTTP client's thread only
-  mcp::EnvelopeReader stream_reader_;  // the same of the other client
+  mcp::EnvelopeReader reader_;  // the HTTP client's thread only
 
   std::mutex mutex_;
   Phase phase_ = Phase::kNone;

@@ -17,9 +17,6 @@ struct HttpUpstreamOptions {
   std::map<std::string, std::string> headers;
   std::size_t max_body_bytes = 64ULL << 20U;
   std::string client_version;  ///< for clientInfo
-  /// For calls whose caller takes messages before the answer, and may take its time: the connection that one keeps is
-  /// none of the pool's. Outlives the upstream; null: the pool's.
-  http::Client* stream_client = nullptr;
 };
 /// `client` outlives the upstream and pools its connections.
 std::unique_ptr<Upstream> make_http_upstream(HttpUpstreamOptions options, http::Client& client);
