@@ -34,7 +34,7 @@ struct World {
   std::promise<void> connecting;                   ///< and says so here
 };
 
-class FakeTransport final : public Transport {
+class FakeTransport final : public Transport, public std::enable_shared_from_this<FakeTransport> {
  public:
   FakeTransport(World& world, DoorChoice door) : world_(world), door_(door) { ++world_.alive; }
   ~FakeTransport() override {
@@ -43,9 +43,11 @@ class FakeTransport final : public Transport {
   }
 
   struct Pending final : PendingCall {
-    explicit Pending(FakeTransport& owner) : transport(owner) {}
-    void cancel() override { transport.end_all(); }
-    FakeTransport& transport;
+    explicit Pending(std::weak_ptr<FakeTransport> owner) : transport(std::move(owner)) {}
+    void cancel() override {
+      if (const auto alive = transport.lock()) alive->end_all();
+    }
+    const std::weak_ptr<FakeTransport> transport;  // a call may be kept longer
   };
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
@@ -71,7 +73,7 @@ class FakeTransport final : public Transport {
       response.body = std::move(request.body);
       done({std::move(response), std::nullopt});
     }
-    return std::make_shared<Pending>(*this);
+    return std::make_shared<Pending>(weak_from_this());
   }
 
   void end_all() {
