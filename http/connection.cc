@@ -173,7 +173,7 @@ void Connection::begin(const mcp::Response& head) {
 void Connection::write_chunk(std::string bytes) {
   if (bytes.empty() || form_.head) return;
   // A client that does not read its stream costs itself only.
-  if (queue_bytes_ + bytes.size() > host_.options().max_body_bytes) return close();
+  if (queue_bytes_ > 0 && queue_bytes_ + bytes.size() > host_.options().max_body_bytes) return close();
   if (form_.http_1_0) {
     enqueue(std::move(bytes));
   } else {

@@ -51,9 +51,11 @@ WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequen
     const std::lock_guard lock(state.mutex);
     Leaving* const stream = state.stream_of(slot, sequence);
     if (stream == nullptr || stream->cancelled || state.refused()) return Room::kMore;  // nobody reads it any more
-    const std::size_t most = state.options.max_body_bytes - std::min(state.options.max_body_bytes, stream->unsent());
+    const std::size_t unsent = stream->unsent();
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
-    const bool fits = piece.size() <= most && waiting + piece.size() <= state.options.max_parts_bytes;
+    // A client that has read all so far gets the next piece, whatever its size: that has a limit of its own.
+    const bool fits = (unsent == 0 || unsent + piece.size() <= state.options.max_body_bytes) &&
+                      (waiting == 0 || waiting + piece.size() <= state.options.max_parts_bytes);
     CopyBudget* const budget = state.options.budget.get();
     stream->cut = stream->cut || !fits || (budget != nullptr && !budget->take_answer(piece.size()));
     if (stream->cut) return Room::kCut;

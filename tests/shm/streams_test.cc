@@ -133,7 +133,8 @@ TEST(Streams, one_that_is_cut_before_its_header_went_ends_apart_from_it) {
   const auto full = streams.call();
   ASSERT_TRUE(streams.ring.worker->complete(full.first, full.second, 200, {}, std::string(kPool, 'x')));
   const auto stream = streams.open();
-  EXPECT_EQ(streams.write(stream, std::string(1001, 'x')), Room::kCut);
+  EXPECT_NE(streams.write(stream, std::string(1, 'x')), Room::kCut);
+  EXPECT_EQ(streams.write(stream, std::string(1000, 'x')), Room::kCut);
   streams.end(stream);
   (void)streams.ring.receive();
   EXPECT_FALSE(streams.ring.worker->take().value().has_value());
@@ -141,6 +142,12 @@ TEST(Streams, one_that_is_cut_before_its_header_went_ends_apart_from_it) {
   EXPECT_EQ(head.answer.header(), "head");
   EXPECT_TRUE(head.more) << "a header with an end is a whole answer, whatever its status";
   EXPECT_EQ(streams.ring.receive().status, kCutStatus);
+}
+
+TEST(Streams, a_piece_of_any_size_comes_to_a_client_that_has_read_all_before_it) {
+  Streams streams(1000);
+  const auto stream = streams.open();
+  EXPECT_NE(streams.write(stream, std::string(5000, 'x')), Room::kCut);
 }
 
 /// Cancels a stream as far as `until` takes it; its slot and its blocks are free afterwards.

@@ -149,7 +149,7 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
   }
   Written deliver_piece(std::string piece) override {
     const std::lock_guard lock(mutex_);
-    cut_ = cut_ || piece.size() > max_unread_bytes_ - std::min(max_unread_bytes_, unsent());
+    cut_ = cut_ || (unsent() > 0 && unsent() + piece.size() > max_unread_bytes_);
     if (cut_) return Written::kCut;
     unsent_ += piece;
     send();

@@ -41,7 +41,7 @@ class Call {
 
   /// `head` has a status and headers. False: the call has been answered already, or has begun.
   bool begin(mcp::Response head);
-  /// Never blocks, and runs no hook.
+  /// Never blocks. May run the on_room() of other calls, so whoever holds a lock here must not need it there.
   Written write(std::string piece);
   /// The last piece has been written.
   void end();
