@@ -20,7 +20,8 @@ inline constexpr std::size_t kEpochPageBytes = 4096;
 /// The writer. Owns the mapping and the descriptor. Move only; one thread advances.
 class EpochPage {
  public:
-  static Result<EpochPage> create();
+  /// A page whose counter begins at `first`.
+  static Result<EpochPage> create(std::uint64_t first = 0);
   EpochPage(EpochPage&& other) noexcept;
   EpochPage& operator=(EpochPage&&) = delete;
   ~EpochPage();
@@ -30,7 +31,7 @@ class EpochPage {
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:
-  EpochPage(UniqueFd fd, void* page);
+  EpochPage(UniqueFd fd, void* page, std::uint64_t first);
   UniqueFd fd_;
   std::atomic<std::uint64_t>* counter_;
 };
@@ -43,6 +44,11 @@ class EpochReader {
   EpochReader(EpochReader&& other) noexcept;
   EpochReader& operator=(EpochReader&&) = delete;
   ~EpochReader();
+
+  /// Another page takes this one's place: whoever reads the counter reads the new one from now on. For a supervisor
+  /// that has changed its program, and so lost its mapping, which nobody can make again. kPeerLied as in map(). Any
+  /// thread.
+  [[nodiscard]] Status follow(int fd) const;
 
   /// Lies on the page: good while the reader it came from, or the one that this was moved to, lives.
   [[nodiscard]] const std::atomic<std::uint64_t>& counter() const { return *counter_; }

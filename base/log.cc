@@ -9,13 +9,23 @@
 
 namespace ringside::log {
 
-void init(std::string_view program, std::string_view level) {
+namespace {
+
+spdlog::level::level_enum level_of(std::string_view level) {
   const std::string lower = ascii_lower(level);
   const auto known = lower == "off" || spdlog::level::from_str(lower) != spdlog::level::off;
+  return known ? spdlog::level::from_str(lower) : spdlog::level::info;
+}
+
+}  // namespace
+
+void set_level(std::string_view level) { spdlog::set_level(level_of(level)); }
+
+void init(std::string_view program, std::string_view level) {
   auto logger =
       std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n[%P]: %v");
-  logger->set_level(known ? spdlog::level::from_str(lower) : spdlog::level::info);
+  logger->set_level(level_of(level));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
 }

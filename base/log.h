@@ -18,6 +18,9 @@ using spdlog::warn;
 /// `level` is one of debug, info, warn, error, off (any case); anything else counts as info.
 void init(std::string_view program, std::string_view level);
 
+/// Another level from now on. Any thread.
+void set_level(std::string_view level);
+
 /// `text` for a log line: control bytes as \xNN, cut to `max_bytes`. For what a stranger wrote.
 std::string printable(std::string_view text, std::size_t max_bytes = 200);
 

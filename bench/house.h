@@ -38,6 +38,7 @@ class House {
   void wait_ready() const;
   [[nodiscard]] std::string log() const;
   [[nodiscard]] const std::string& dir() const { return dir_; }
+  [[nodiscard]] pid_t supervisor_pid() const { return supervisor_->pid(); }
   [[nodiscard]] pid_t worker_pid() const { return worker_; }
   /// A client of a door; hot ones spin for their answers. GiveUp when the door is closed.
   [[nodiscard]] std::shared_ptr<Client> connect(DoorChoice door, Mode mode = Mode::kDefault) const;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "bench/doors.h"
+#include "bench/lives.h"
 #include "bench/options.h"
 #include "bench/rings.h"
 
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
   ringside::bench::Options options;
   auto* doors = add_command(app, "doors", "every door by body size, beside the floors", options);
   auto* rings = add_command(app, "rings", "many calls under way; what rings promise", options);
+  auto* supervisor = add_command(app, "supervisor", "first answer, idle costs, a thousand restarts", options);
   std::string runtime_dir;
   auto* table = app.add_subcommand("table", "a short table of a Ringside that runs already");
   table->add_option("--runtime-dir", runtime_dir, "where its sockets are")->required();
@@ -45,6 +47,7 @@ int main(int argc, char** argv) {
   try {
     if (*table) return ringside::bench::run_table(runtime_dir, tool);
     if (*rings) return ringside::bench::run_rings(options);
+    if (*supervisor) return ringside::bench::run_supervisor(options);
     return *doors ? ringside::bench::run_doors(options) : 2;
   } catch (const ringside::bench::GiveUp& reason) {
     std::fprintf(stderr, "bench: %s\n", reason.what());

@@ -73,6 +73,7 @@ class Server::Loop final : public ConnectionHost {
   Loop& operator=(const Loop&) = delete;
 
   void adopt(UniqueFd connection);
+  void run(std::function<void()> what);
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
   void drain(std::function<void()> drained);
   [[nodiscard]] std::size_t open_connections() const { return open_.load(std::memory_order_relaxed); }
@@ -123,6 +124,8 @@ Server::Loop::~Loop() {
   });
   thread_.join();
 }
+
+void Server::Loop::run(std::function<void()> what) { asio::post(io_, std::move(what)); }
 
 void Server::Loop::adopt(UniqueFd connection) {
   open_.fetch_add(1, std::memory_order_relaxed);
@@ -245,6 +248,7 @@ Server::Server(ServerOptions options, Handler handler) : loop_(std::make_unique<
 Server::~Server() = default;
 
 void Server::adopt(UniqueFd connection) { loop_->adopt(std::move(connection)); }
+void Server::run(std::function<void()> what) { loop_->run(std::move(what)); }
 Result<std::uint16_t> Server::listen_loopback(std::uint16_t port) { return loop_->listen_loopback(port); }
 void Server::drain(std::function<void()> drained) { loop_->drain(std::move(drained)); }
 std::size_t Server::open_connections() const { return loop_->open_connections(); }

@@ -62,6 +62,8 @@ class Server {
   void adopt(UniqueFd connection);
   /// Listens on a loopback TCP port (0: any) and serves what connects; the port that was bound. Once per server.
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
+  /// Runs `what` on the server's thread, soon. Any thread.
+  void run(std::function<void()> what);
   /// Answers what is under way, accepts nothing new, closes idle connections; `drained` is called once all are closed,
   /// on the server's thread.
   void drain(std::function<void()> drained);

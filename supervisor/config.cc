@@ -32,6 +32,11 @@ constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kMinSegmentBytes = 1ULL << 20U;  // what a ring's layout takes; docs/protocol.md
 constexpr std::uint64_t kMaxSegmentBytes = 8ULL << 20U;
 constexpr std::uint64_t kMaxSpinUs = 1'000'000;
+constexpr std::uint64_t kMinLifeMs = 100;  // of a worker's time limits: less is noise on a busy machine
+constexpr std::uint64_t kMaxLifeMs = 3'600'000;
+constexpr std::uint64_t kMaxFailures = 1'000;
+constexpr std::uint64_t kMaxCallsUnderWay = 1'000'000;
+constexpr std::uint64_t kMaxCount = 1ULL << 53U;  // what every JSON tool can say
 constexpr unsigned kCpusWorthSpinning = 4;
 constexpr std::uint64_t kDefaultSpinUs = 20;
 constexpr std::size_t kMaxConfigBytes = 8U << 20U;
@@ -89,6 +94,10 @@ void read_limits(const Field& field, link::v1::Limits& limits) {
       {"upstreamConnections",
        number(1, kMaxConnections,
               [&](std::uint64_t v) { limits.set_upstream_connections(static_cast<std::uint32_t>(v)); })},
+      {"callsPerWorker", number(0, kMaxCallsUnderWay,
+                                [&](std::uint64_t v) { limits.set_calls_per_worker(static_cast<std::uint32_t>(v)); })},
+      {"callsPerOwner", number(0, kMaxCallsUnderWay,
+                               [&](std::uint64_t v) { limits.set_calls_per_owner(static_cast<std::uint32_t>(v)); })},
       {"catalogTtlSeconds", number(0, kDayMs / 1000, [&](std::uint64_t v) { limits.set_catalog_ttl_ms(v * 1000); })},
   });
 }
@@ -114,6 +123,32 @@ void read_rings(const Field& field, link::v1::Rings& rings) {
          member.read(value = 0, 0, kMaxSpinUs);
          rings.set_spin_us(value);
        }},
+  });
+}
+
+void read_lives(const Field& field, PolicyOptions& lives) {
+  const auto ms = [](Duration& to) {
+    return [&to](const Field& member) {
+      std::uint64_t value = kMinLifeMs;
+      member.read(value, kMinLifeMs, kMaxLifeMs);
+      to = std::chrono::milliseconds(value);
+    };
+  };
+  const auto count = [](std::uint64_t& to) { return [&to](const Field& member) { member.read(to, 0, kMaxCount); }; };
+  field.each_known({
+      {"startMs", ms(lives.start_limit)},
+      {"drainMs", ms(lives.drain_within)},
+      {"stuckMs", ms(lives.stuck_within)},
+      {"forgivenMs", ms(lives.forgiven_after)},
+      {"breakerPauseMs", ms(lives.breaker_pause)},
+      {"breakerFailures",
+       [&](const Field& member) {
+         std::uint64_t value = lives.breaker_after;
+         member.read(value, 1, kMaxFailures);
+         lives.breaker_after = static_cast<std::uint32_t>(value);
+       }},
+      {"recycleCalls", count(lives.recycle_calls)},
+      {"recycleRssBytes", count(lives.recycle_rss_bytes)},
   });
 }
 
@@ -171,6 +206,7 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
        }},
       {"doors", [&](const Field& field) { read_doors(field, config.doors); }},
       {"limits", [&](const Field& field) { read_limits(field, config.limits); }},
+      {"lives", [&](const Field& field) { read_lives(field, config.lives); }},
       {"rings", [&](const Field& field) { read_rings(field, config.rings); }},
       {"peers", [&](const Field& field) { read_peers(field, config.peers); }},
       {"logLevel",
@@ -233,6 +269,7 @@ Config::Config() : doors(built_doors()) {
   limits.set_session_ttl_ms(3'600'000);
   limits.set_upstream_connections(8);
   limits.set_catalog_ttl_ms(30'000);
+  limits.set_calls_per_worker(4096);
   rings.set_max_rings(64);
   rings.set_segment_bytes(4ULL << 20U);
   rings.set_spin_us(std::thread::hardware_concurrency() < kCpusWorthSpinning ? 0 : kDefaultSpinUs);

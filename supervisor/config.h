@@ -10,6 +10,7 @@
 
 #include "ringside/link/v1/link.pb.h"
 #include "supervisor/peer_check.h"
+#include "supervisor/policy.h"
 
 namespace ringside::supervisor {
 
@@ -27,6 +28,7 @@ struct Config {
   bool transport_echo = false;
   link::v1::Limits limits;
   link::v1::Rings rings;
+  PolicyOptions lives;
   std::vector<link::v1::UpstreamConfig> upstreams;  ///< in the order of the file
 };
 

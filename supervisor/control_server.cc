@@ -13,6 +13,7 @@
 
 #include "ringside/control/v1/control.grpc.pb.h"
 #include "rpc/channel.h"
+#include "supervisor/event_stream.h"
 
 namespace ringside::supervisor {
 namespace {
@@ -28,9 +29,35 @@ std::uint64_t ms_between(SteadyTime from, SteadyTime to) {
              : static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(to - from).count());
 }
 
+/// A call that waits for the loop's answer. Gets one even if the loop drops it, since a server cannot end before.
+class Pending {
+ public:
+  Pending(grpc::ServerUnaryReactor* reactor, control::v1::OrderResponse* response)
+      : reactor_(reactor), response_(response) {}
+  ~Pending() {
+    control::v1::OrderResponse response;
+    response.add_faults("ringsided is stopping");
+    finish(std::move(response));
+  }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+
+  void finish(control::v1::OrderResponse answer) {
+    auto* reactor = std::exchange(reactor_, nullptr);
+    if (reactor == nullptr) return;
+    *response_ = std::move(answer);
+    reactor->Finish(grpc::Status::OK);
+  }
+
+ private:
+  grpc::ServerUnaryReactor* reactor_;
+  control::v1::OrderResponse* response_;
+};
+
 class ControlService final : public control::v1::Control::CallbackService {
  public:
-  explicit ControlService(const Clock& clock) : clock_(clock) {}
+  ControlService(const Clock& clock, EventBook& book, TakeOrder take_order)
+      : clock_(clock), book_(book), take_order_(std::move(take_order)) {}
 
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const control::v1::StatusRequest* /*request*/,
                                    control::v1::StatusResponse* response) override {
@@ -49,62 +76,129 @@ class ControlService final : public control::v1::Control::CallbackService {
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* SetWorkers(grpc::CallbackServerContext* context,
+                                       const control::v1::SetWorkersRequest* request,
+                                       control::v1::OrderResponse* response) override {
+    return pass_on(context, order::SetWorkers{request->workers()}, response);
+  }
+  grpc::ServerUnaryReactor* DrainWorker(grpc::CallbackServerContext* context, const control::v1::WorkerRequest* request,
+                                        control::v1::OrderResponse* response) override {
+    return pass_on(context, order::DrainWorker{request->index()}, response);
+  }
+  grpc::ServerUnaryReactor* RestartWorker(grpc::CallbackServerContext* context,
+                                          const control::v1::WorkerRequest* request,
+                                          control::v1::OrderResponse* response) override {
+    return pass_on(context, order::RestartWorker{request->index()}, response);
+  }
+  grpc::ServerUnaryReactor* Reload(grpc::CallbackServerContext* context, const control::v1::ReloadRequest* /*request*/,
+                                   control::v1::OrderResponse* response) override {
+    return pass_on(context, order::Reload{}, response);
+  }
+  grpc::ServerUnaryReactor* Upgrade(grpc::CallbackServerContext* context,
+                                    const control::v1::UpgradeRequest* /*request*/,
+                                    control::v1::OrderResponse* response) override {
+    return pass_on(context, order::Upgrade{}, response);
+  }
+  grpc::ServerWriteReactor<control::v1::Event>* Events(grpc::CallbackServerContext* /*context*/,
+                                                       const control::v1::EventsRequest* request) override {
+    return EventStream::start(book_, *request);
+  }
+
   void publish(Snapshot snapshot) {
     const std::lock_guard lock(mutex_);
     std::swap(snapshot_, snapshot);
   }
 
  private:
+  grpc::ServerUnaryReactor* pass_on(grpc::CallbackServerContext* context, Order order,
+                                    control::v1::OrderResponse* response) {
+    auto* reactor = context->DefaultReactor();
+    if (take_order_ == nullptr) {
+      reactor->Finish({grpc::StatusCode::PERMISSION_DENIED, "orders are for root and the service's own user"});
+      return reactor;
+    }
+    take_order_(order, [pending = std::make_shared<Pending>(reactor, response)](control::v1::OrderResponse answer) {
+      pending->finish(std::move(answer));
+    });
+    return reactor;
+  }
+
   const Clock& clock_;
+  EventBook& book_;
+  const TakeOrder take_order_;
   std::mutex mutex_;
   Snapshot snapshot_;
 };
 
 }  // namespace
 
+/// One server. There are two, since a call does not tell which connection it came over: one for those who may give
+/// orders, one for those who may only look.
 struct ControlServer::State {
-  explicit State(const Clock& clock) : service(clock) {}
+  struct Half {
+    Half(const Clock& clock, EventBook& book, TakeOrder take_order) : service(clock, book, std::move(take_order)) {}
+    ~Half() {
+      if (server == nullptr) return;
+      acceptor->close();
+      server->Shutdown(std::chrono::system_clock::now() + kGoodbye);
+      server->Wait();
+    }
+    Half(const Half&) = delete;
+    Half& operator=(const Half&) = delete;
 
-  void serve(bool serving) {
-    if (told == serving) return;
-    told = serving;
-    for (const char* name : kServices) server->GetHealthCheckService()->SetServingStatus(name, serving);
-  }
+    Status start() {
+      grpc::ServerBuilder builder;
+      acceptor.emplace(builder);
+      builder.RegisterService(&service);
+      builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
+      server = builder.BuildAndStart();
+      if (server == nullptr) return Error{Code::kSystem, 0, "the control server cannot start"};
+      serve(false);
+      return {};
+    }
 
-  ControlService service;
-  std::optional<rpc::Acceptor> acceptor;
-  std::unique_ptr<grpc::Server> server;
-  std::optional<bool> told;  ///< to the health service
+    void serve(bool serving) {
+      if (told == serving) return;
+      told = serving;
+      for (const char* name : kServices) server->GetHealthCheckService()->SetServingStatus(name, serving);
+    }
+
+    ControlService service;
+    std::optional<rpc::Acceptor> acceptor;
+    std::unique_ptr<grpc::Server> server;
+    std::optional<bool> told;  ///< to the health service
+  };
+
+  State(const Clock& clock, EventBook& book, TakeOrder take_order)
+      : operators(clock, book, std::move(take_order)), others(clock, book, nullptr) {}
+
+  Half operators;
+  Half others;
 };
 
 ControlServer::ControlServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-Result<std::unique_ptr<ControlServer>> ControlServer::start(const Clock& clock) {
+Result<std::unique_ptr<ControlServer>> ControlServer::start(const Clock& clock, EventBook& book, TakeOrder take_order) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  auto state = std::make_unique<State>(clock);
-  grpc::ServerBuilder builder;
-  state->acceptor.emplace(builder);
-  builder.RegisterService(&state->service);
-  builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
-  state->server = builder.BuildAndStart();
-  if (state->server == nullptr) return Error{Code::kSystem, 0, "the control server cannot start"};
-  state->serve(false);
+  auto state = std::make_unique<State>(clock, book, std::move(take_order));
+  RS_TRY_STATUS(state->operators.start());
+  RS_TRY_STATUS(state->others.start());
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(state)));
 }
 
-ControlServer::~ControlServer() {
-  state_->acceptor->close();
-  state_->server->Shutdown(std::chrono::system_clock::now() + kGoodbye);
-  state_->server->Wait();
-}
+ControlServer::~ControlServer() = default;
 
-void ControlServer::adopt(UniqueFd connection) { state_->acceptor->adopt(std::move(connection)); }
+void ControlServer::adopt(UniqueFd connection, bool may_order) {
+  (may_order ? state_->operators : state_->others).acceptor->adopt(std::move(connection));
+}
 
 void ControlServer::publish(Snapshot snapshot) {
   const bool serving = snapshot.serving;
-  state_->service.publish(std::move(snapshot));
-  state_->serve(serving);
+  state_->others.service.publish(snapshot);
+  state_->operators.service.publish(std::move(snapshot));
+  state_->operators.serve(serving);
+  state_->others.serve(serving);
 }
 
 }  // namespace ringside::supervisor

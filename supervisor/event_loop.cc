@@ -80,6 +80,8 @@ void EventSource::arm(SteadyTime when) {
   RS_CHECK(sd_event_source_set_enabled(source_, SD_EVENT_ONESHOT) >= 0, "a timer can be switched on");
 }
 
+bool EventSource::armed() const { return source_ != nullptr && callback_->armed != SteadyTime::max(); }
+
 Result<EventLoop> EventLoop::create() {
   sd_event* loop = nullptr;
   const int failed = sd_event_new(&loop);

@@ -33,6 +33,7 @@ class EventSource {
   void want(std::uint32_t events);
   /// Fires once at `when`; SteadyTime::max() never. Timers only.
   void arm(SteadyTime when);
+  [[nodiscard]] bool armed() const;
 
  private:
   friend class EventLoop;

@@ -56,6 +56,7 @@ class Handover {
   /// Tries again for what waits. False when something goes on waiting.
   bool flush();
   [[nodiscard]] bool waiting() const { return !waiting_.empty(); }
+  [[nodiscard]] const std::deque<Accepted>& those_waiting() const { return waiting_; }
 
   /// The slot's process is gone: its untouched connections wait for another worker, its other kept ones close.
   void worker_gone(std::size_t slot);

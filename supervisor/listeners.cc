@@ -63,7 +63,18 @@ Result<std::unique_ptr<Listeners>> Listeners::open(EventLoop& loop, const Clock&
   std::unique_ptr<Listeners> listeners(new Listeners(clock, std::move(options.peers), std::move(hooks)));
   for (const auto& spec : options.specs) {
     auto adopted = options.adopted.give(spec.handed_as);
-    if (adopted.empty() && spec.open) RS_TRY_STATUS(listeners->bind(loop, folder, spec));
+    bool inherited_one = false;
+    for (auto& inherited : options.inherited) {
+      if (inherited.file != spec.file) continue;
+      inherited_one = true;
+      std::string path = inherited.ours ? folder.socket(spec.file) : std::string();
+      if (inherited.ours && !spec.open) {
+        ::unlink(path.c_str());
+        continue;
+      }
+      RS_TRY_STATUS(listeners->add(loop, spec, std::move(inherited.fd), std::move(path)));
+    }
+    if (adopted.empty() && !inherited_one && spec.open) RS_TRY_STATUS(listeners->bind(loop, folder, spec));
     for (auto& fd : adopted) {
       log::info("socket adopted name={} descriptor={}", spec.handed_as, fd.get());
       if (!spec.open) {
@@ -101,9 +112,36 @@ Status Listeners::add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, st
     choose_events(at);
   }));
   choose_events(at);
-  refused_[std::string(spec.file)] = 0;
+  refused_.try_emplace(std::string(spec.file), 0);
   listeners_.push_back(std::move(listener));
   return {};
+}
+
+Status Listeners::change(EventLoop& loop, const RuntimeFolder& folder, const std::vector<ListenerSpec>& specs,
+                         PeerList peers) {
+  for (const auto& spec : specs) {
+    std::erase_if(listeners_, [&](const auto& listener) {
+      return listener->spec.file == spec.file && !spec.open && !listener->path.empty();
+    });
+    bool there = false;
+    for (const auto& listener : listeners_) {
+      if (listener->spec.file != spec.file) continue;
+      there = true;
+      listener->spec.open = spec.open;
+      choose_events(*listener);
+    }
+    if (!there && spec.open) RS_TRY_STATUS(bind(loop, folder, spec));
+  }
+  peers_ = std::move(peers);
+  return {};
+}
+
+std::vector<Listeners::Open> Listeners::open_sockets() const {
+  std::vector<Open> out;
+  for (const auto& listener : listeners_) {
+    out.push_back({std::string(listener->spec.file), listener->fd.get(), !listener->path.empty()});
+  }
+  return out;
 }
 
 void Listeners::accept_for_workers(bool accept) {
@@ -143,7 +181,7 @@ void Listeners::take(Listener& listener, UniqueFd fd) {
   if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
   const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
   if (!check.empty()) return refuse(listener, std::move(fd), *peer, check);
-  if (!listener.spec.for_workers()) return hooks_.to_control(std::move(fd));
+  if (!listener.spec.for_workers()) return hooks_.to_control(std::move(fd), peer->uid);
   hooks_.to_worker({std::move(fd), *listener.spec.door, peer->pid, peer->uid});
 }
 

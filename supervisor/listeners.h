@@ -41,15 +41,23 @@ class Listeners {
   struct Hooks {
     std::function<bool()> may_accept;  ///< asked before each connection for a worker
     std::function<void(Accepted)> to_worker;
-    std::function<void(UniqueFd)> to_control;
+    std::function<void(UniqueFd, uid_t peer)> to_control;
     /// A peer was refused. A descriptor that is valid was sent an answer and should stay open until that can be read.
     std::function<void(UniqueFd)> refused;
+  };
+
+  /// One that the program before ours had open.
+  struct Inherited {
+    std::string file;
+    UniqueFd fd;
+    bool ours = false;  ///< bound, not adopted
   };
 
   struct Options {
     std::vector<ListenerSpec> specs;
     AdoptedSockets adopted;
     PeerList peers;
+    std::vector<Inherited> inherited = {};
   };
 
   /// Adopts what was handed over and binds the others; none stays when one cannot be bound. A socket that was handed
@@ -64,6 +72,17 @@ class Listeners {
 
   /// Takes connections for workers from now on, or leaves them in the kernel's queue. control.sock is always served.
   void accept_for_workers(bool accept);
+  /// Another configuration: who may connect, and which doors there are. What is new is bound, what is off is closed
+  /// (or, adopted, turns its clients away); all others stay as they are. A socket that cannot be bound is the error;
+  /// then only those before it have changed.
+  Status change(EventLoop& loop, const RuntimeFolder& folder, const std::vector<ListenerSpec>& specs, PeerList peers);
+  /// All that are open, for the program that takes our place. The files of these descriptors stay.
+  struct Open {
+    std::string file;
+    int fd;
+    bool ours;
+  };
+  [[nodiscard]] std::vector<Open> open_sockets() const;
   /// Closes all but control.sock, and removes those that were bound here.
   void close_for_workers();
   /// By file name, since the start.

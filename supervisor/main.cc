@@ -2,12 +2,16 @@
 
 #include <csignal>
 #include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "base/random.h"
 #include "supervisor/adopted_sockets.h"
 #include "supervisor/command_line.h"
 #include "supervisor/config.h"
+#include "supervisor/inheritance.h"
 #include "supervisor/supervisor.h"
 
 namespace ringside::supervisor {
@@ -27,14 +31,21 @@ void block_signals() {
   ::sigemptyset(&set);
   ::sigaddset(&set, SIGTERM);
   ::sigaddset(&set, SIGINT);
+  ::sigaddset(&set, SIGHUP);
+  ::sigaddset(&set, SIGUSR2);
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
 }
 
-int run(const CommandLine& line) {
+LoadedConfig load(const CommandLine& line) {
   LoadedConfig loaded = load_config(line.config, ConfigEnvironment::read());
   if (line.workers) loaded.config.workers = *line.workers;
   if (line.log_level) loaded.config.log_level = *line.log_level;
+  return loaded;
+}
+
+int run(const CommandLine& line, std::vector<std::string> argv) {
+  LoadedConfig loaded = load(line);
   if (line.check_config || !loaded.errors.empty()) {
     for (const auto& warning : loaded.warnings) std::fprintf(stderr, "%s\n", warning.c_str());
     for (const auto& error : loaded.errors) std::fprintf(stderr, "%s\n", error.c_str());
@@ -44,6 +55,11 @@ int run(const CommandLine& line) {
   }
   log::init("ringsided", loaded.config.log_level);
   for (const auto& warning : loaded.warnings) log::warn("{}", warning);
+  auto inheritance = take_inheritance();
+  if (!inheritance.ok()) {
+    log::error("not started: {}", inheritance.error().message);
+    return kExitFailed;
+  }
   auto adopted = AdoptedSockets::take();
   if (!adopted.ok()) {
     log::error("not started: {}", adopted.error().message);
@@ -58,6 +74,9 @@ int run(const CommandLine& line) {
   options.worker_program = line.worker_program;
   options.version = RINGSIDE_VERSION;
   options.seed = random_u64();
+  options.load = [line] { return load(line); };
+  options.argv = std::move(argv);
+  options.inheritance = std::move(inheritance).value();
   const auto supervisor = Supervisor::create(std::move(options), system_clock());
   if (!supervisor.ok()) {
     log::error("not started: {}", supervisor.error().message);
@@ -72,5 +91,7 @@ int run(const CommandLine& line) {
 int main(int argc, char** argv) {
   const auto line = ringside::supervisor::parse_command_line(argc, argv);
   if (const int* code = std::get_if<int>(&line)) return *code;
-  return ringside::supervisor::run(std::get<ringside::supervisor::CommandLine>(line));
+  std::vector<std::string> arguments{ringside::supervisor::own_program()};
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  return ringside::supervisor::run(std::get<ringside::supervisor::CommandLine>(line), std::move(arguments));
 }

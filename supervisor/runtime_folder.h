@@ -17,6 +17,10 @@ class RuntimeFolder {
   /// stands in the log.
   static Result<RuntimeFolder> hold(const std::string& path);
 
+  /// The folder that the program before ours in this process holds by `lock`.
+  static RuntimeFolder inherit(std::string path, UniqueFd lock) { return {std::move(path), std::move(lock)}; }
+
+  [[nodiscard]] int lock_fd() const { return lock_.get(); }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::string socket(std::string_view name) const { return path_ + "/" + std::string(name); }
 

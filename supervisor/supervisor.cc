@@ -14,25 +14,6 @@
 namespace ringside::supervisor {
 namespace {
 
-using control::v1::Worker;
-
-Worker::State state_of(Phase phase) {
-  switch (phase) {
-    case Phase::kBackingOff:
-      return Worker::STATE_BACKING_OFF;
-    case Phase::kStarting:
-      return Worker::STATE_STARTING;
-    case Phase::kReady:
-      return Worker::STATE_READY;
-    case Phase::kDraining:
-    case Phase::kEnding:
-      return Worker::STATE_DRAINING;
-    case Phase::kStopped:
-      return Worker::STATE_UNKNOWN;
-  }
-  return Worker::STATE_UNKNOWN;
-}
-
 std::int64_t to_ms(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
@@ -54,8 +35,15 @@ Result<std::unique_ptr<Supervisor>> Supervisor::create(SupervisorOptions options
         options.worker_program, std::generic_category().message(failed));
     return Error{Code::kNotFound, failed, "the worker's program cannot be run"};
   }
-  RuntimeFolder folder = RS_TRY(RuntimeFolder::hold(options.runtime_dir));
-  EpochPage epoch = RS_TRY(EpochPage::create());
+  const auto& left = options.inheritance;
+  RuntimeFolder folder = left ? RuntimeFolder::inherit(options.runtime_dir, UniqueFd(left->lock_fd()))
+                              : RS_TRY(RuntimeFolder::hold(options.runtime_dir));
+  std::uint64_t first_epoch = 0;
+  if (left) {
+    const UniqueFd page(left->epoch_fd());
+    first_epoch = RS_TRY(EpochReader::map(page.get())).counter().load(std::memory_order_acquire) + 1;
+  }
+  EpochPage epoch = RS_TRY(EpochPage::create(first_epoch));
   EventLoop loop = RS_TRY(EventLoop::create());
   std::unique_ptr<Supervisor> supervisor(
       new Supervisor(std::move(options), clock, std::move(folder), std::move(epoch), std::move(loop)));
@@ -72,39 +60,74 @@ Supervisor::Supervisor(SupervisorOptions options, const Clock& clock, RuntimeFol
       epoch_(std::move(epoch)),
       loop_(std::move(loop)),
       notifier_(clock),
-      policy_(options_.policy, options_.config.workers, options_.seed),
+      policy_(options_.config.lives, options_.config.workers, options_.seed),
+      book_(clock),
       handover_(
           clock, [this] { return loads(); },
           [this](std::size_t slot, const Accepted& connection) { return hand(slot, connection); }),
       slots_(options_.config.workers) {}
 
-Supervisor::~Supervisor() = default;
+// The control server ends once every call is answered, those too whose order nobody takes any more.
+Supervisor::~Supervisor() {
+  if (orders_) orders_->close();
+  self_check_.reset();
+}
 
 Status Supervisor::start() {
-  control_ = RS_TRY(ControlServer::start(clock_));
+  orders_ = RS_TRY(OrderQueue::create(loop_));
+  control_ = RS_TRY(ControlServer::start(clock_, book_, [this](Order order, OrderAnswer answer) {
+    orders_->post([this, order, answer = std::move(answer)] { take(order, answer); });
+  }));
   terminate_ = RS_TRY(loop_.signal(SIGTERM, [this](pid_t sender) { on_signal("SIGTERM", sender); }));
   interrupt_ = RS_TRY(loop_.signal(SIGINT, [this](pid_t sender) { on_signal("SIGINT", sender); }));
+  hang_up_ = RS_TRY(loop_.signal(SIGHUP, [this](pid_t sender) {
+    log::info("SIGHUP from pid {}: the configuration is read again", sender);
+    take(order::Reload{}, [](const auto& /*answer*/) {});
+  }));
+  upgrade_timer_ = RS_TRY(loop_.timer([this] { leave_to_next_program(); }));
+  upgrade_signal_ = RS_TRY(loop_.signal(SIGUSR2, [this](pid_t sender) {
+    log::info("SIGUSR2 from pid {}: the program takes its own place", sender);
+    take(order::Upgrade{}, [](const auto& /*answer*/) {});
+  }));
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
   expiry_timer_ = RS_TRY(loop_.timer([this] { handover_.expire(); }));
   watchdog_timer_ = RS_TRY(loop_.timer([this] { on_watchdog_due(); }));
+  RS_TRY_STATUS(open_listeners());
+  if (options_.inheritance) RS_TRY_STATUS(take_over(*std::exchange(options_.inheritance, std::nullopt)));
+  return {};
+}
+
+Status Supervisor::open_listeners() {
   Listeners::Hooks hooks;
   hooks.may_accept = [this] { return may_accept(); };
   hooks.to_worker = [this](Accepted connection) { handover_.offer(std::move(connection)); };
-  hooks.to_control = [this](UniqueFd connection) { control_->adopt(std::move(connection)); };
+  hooks.to_control = [this](UniqueFd connection, uid_t peer) {
+    control_->adopt(std::move(connection), /*may_order=*/peer == 0 || peer == ::geteuid());
+  };
   hooks.refused = [this](UniqueFd fd) {
     changed_ = true;
     if (fd) handover_.linger(std::move(fd));
   };
-  listeners_ = RS_TRY(Listeners::open(
-      loop_, clock_, folder_,
-      {listeners_for(options_.config.doors), std::move(options_.adopted), options_.config.peers}, std::move(hooks)));
+  Listeners::Options what{listeners_for(options_.config.doors), std::move(options_.adopted), options_.config.peers};
+  if (options_.inheritance) {
+    for (const auto& socket : options_.inheritance->sockets()) {
+      what.inherited.push_back({socket.file(), UniqueFd(socket.fd()), socket.ours()});
+    }
+  }
+  listeners_ = RS_TRY(Listeners::open(loop_, clock_, folder_, std::move(what), std::move(hooks)));
   return {};
 }
 
 Status Supervisor::run() {
-  log::info("supervisor started runtime_dir={} workers={} version={}", folder_.path(), slots_.size(), options_.version);
+  log::info("supervisor started runtime_dir={} workers={} version={}", folder_.path(), policy_.wanted,
+            options_.version);
+  note("supervisor", (upgrades_ == 0 ? "started, version " : "goes on, version ") + options_.version);
   on_watchdog_due();
-  apply(event::Deadline{});
+  if (upgrades_ == 0) {
+    apply(event::Deadline{});
+  } else {
+    apply(event::Renew{options_.config.lives, options_.config.workers});
+  }
   while (!finished_) {
     settle();
     RS_TRY_STATUS(loop_.run_once());
@@ -121,15 +144,20 @@ void Supervisor::apply(const Event& event) {
 }
 
 void Supervisor::carry_out(const action::Spawn& spawn) {
+  if (slots_.size() <= spawn.slot) slots_.resize(spawn.slot + 1);
   const Status spawned = spawn_worker(spawn.slot);
   if (spawned.ok()) return;
-  log::error("worker {} cannot be started: {}", spawn.slot, error_text(spawned.error()));
+  log::error("worker {} cannot be started: {}", policy_.slots[spawn.slot].place, error_text(spawned.error()));
   slots_[spawn.slot].process.reset();
   apply(event::SpawnFailed{spawn.slot});
 }
 
 void Supervisor::carry_out(const action::Kill& kill) {
-  if (slots_[kill.slot].process != nullptr) slots_[kill.slot].process->kill();
+  if (slots_[kill.slot].process != nullptr) slots_[kill.slot].process->signal(SIGKILL);
+}
+
+void Supervisor::carry_out(const action::Abort& abort) {
+  if (slots_[abort.slot].process != nullptr) slots_[abort.slot].process->signal(SIGABRT);
 }
 
 void Supervisor::carry_out(const action::Drain& drain) {
@@ -139,40 +167,16 @@ void Supervisor::carry_out(const action::Drain& drain) {
   slots_[drain.slot].process->send(std::move(message));
 }
 
-void Supervisor::carry_out(const action::Announce& announce) {
-  const auto& slot = slots_[announce.slot];
-  std::string line = "worker " + std::to_string(announce.slot) + " " + std::string(to_string(announce.to)) + ": " +
-                     std::string(announce.why);
-  if (slot.process != nullptr) line += " pid=" + std::to_string(slot.process->pid());
-  if (announce.exit) line += " exit=\"" + to_string(*announce.exit) + "\"";
-  if (announce.to == Phase::kBackingOff) line += " again_in_ms=" + std::to_string(to_ms(announce.in));
-  line += " before=\"" + std::string(to_string(announce.from)) + "\"";
-  const bool expected = policy_.stopping || announce.to == Phase::kStarting || announce.to == Phase::kReady;
-  if (expected) {
-    log::info("{}", line);
-  } else {
-    log::warn("{}", line);
-  }
-}
-
 void Supervisor::carry_out(const action::Finish& /*finish*/) { finished_ = true; }
 
 Status Supervisor::spawn_worker(std::size_t index) {
   Slot& slot = slots_[index];
-  std::string last_exit = std::move(slot.last_exit);
   slot = Slot();
-  slot.last_exit = std::move(last_exit);
-  WorkerProcess::Hooks hooks;
-  hooks.said = [this, index](const link::v1::ToSupervisor& message) { on_said(index, message); };
-  hooks.link_lost = [this, index](bool broken) {
-    apply(broken ? Event(event::LinkBroken{index}) : Event(event::LinkClosed{index}));
-  };
-  hooks.exited = [this, index](Exit exit) { on_exited(index, exit); };
-  const auto config =
-      to_worker_config(options_.config, static_cast<std::uint32_t>(index), folder_.path(), options_.version);
+  const auto config = to_worker_config(options_.config, policy_.slots[index].place, folder_.path(), options_.version);
   const UniqueFd memfd = RS_TRY(rpc::to_memfd(config));
   slot.process =
-      RS_TRY(WorkerProcess::spawn(loop_, {options_.worker_program, "--runtime-dir", folder_.path()}, std::move(hooks)));
+      RS_TRY(WorkerProcess::spawn(loop_, {options_.worker_program, "--runtime-dir", folder_.path()}, hooks_of(index)));
+  slot.pid = slot.process->pid();
   slot.started = clock_.now();
   link::v1::ToWorker message;
   message.mutable_configure();
@@ -183,43 +187,88 @@ Status Supervisor::spawn_worker(std::size_t index) {
   return sent;
 }
 
-void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& message) {
+WorkerProcess::Hooks Supervisor::hooks_of(std::size_t index) {
+  WorkerProcess::Hooks hooks;
+  hooks.said = [this, index](const link::v1::ToSupervisor& message, std::vector<UniqueFd> descriptors) {
+    on_said(index, message, std::move(descriptors));
+  };
+  hooks.link_lost = [this, index](bool broken) {
+    apply(broken ? Event(event::LinkBroken{index}) : Event(event::LinkClosed{index}));
+  };
+  hooks.exited = [this, index](Exit exit) { on_exited(index, exit); };
+  return hooks;
+}
+
+void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& message, std::vector<UniqueFd> descriptors) {
   Slot& slot = slots_[index];
   changed_ = true;
   switch (message.message_case()) {
     case link::v1::ToSupervisor::kReady:
+      if (descriptors.size() == 1) slot.calls = std::move(descriptors.front());
       apply(event::Ready{index});
       break;
     case link::v1::ToSupervisor::kReport:
       slot.report = message.report();
       slot.handed_since_report = 0;
+      apply(event::Heartbeat{index, slot.report.progress(), slot.report.calls(), slot.report.rss_bytes()});
       break;
-    case link::v1::ToSupervisor::kAdvanceEpoch: {
-      epoch_.advance();
-      link::v1::ToWorker answer;
-      answer.mutable_epoch_advanced()->set_token(message.advance_epoch().token());
-      slot.process->send(std::move(answer));
+    case link::v1::ToSupervisor::kAdvanceEpoch:
+      answer_epoch(index, message.advance_epoch().token());
       break;
-    }
+    case link::v1::ToSupervisor::kEpochPageMapped:
+      epoch_page_mapped(index);
+      break;
     case link::v1::ToSupervisor::kFailed:
-      log::error("worker {} failed: {}", index, log::printable(message.failed().reason()));
+      log::error("worker {} failed: {}", policy_.slots[index].place, log::printable(message.failed().reason()));
       break;
     case link::v1::ToSupervisor::MESSAGE_NOT_SET:
       break;
   }
 }
 
+void Supervisor::answer_epoch(std::size_t index, std::uint64_t token) {
+  const bool owed = std::any_of(slots_.begin(), slots_.end(),
+                                [](const Slot& slot) { return slot.epoch_page != Slot::EpochPage::kMapped; });
+  if (owed) {
+    epochs_asked_.emplace_back(index, token);
+    return;
+  }
+  epoch_.advance();
+  link::v1::ToWorker answer;
+  answer.mutable_epoch_advanced()->set_token(token);
+  if (slots_[index].process != nullptr) slots_[index].process->send(std::move(answer));
+}
+
+void Supervisor::epoch_page_mapped(std::size_t index) {
+  if (std::exchange(slots_[index].epoch_page, Slot::EpochPage::kMapped) == Slot::EpochPage::kMapped) return;
+  for (const auto& [slot, token] : std::exchange(epochs_asked_, {})) answer_epoch(slot, token);
+}
+
+void Supervisor::send_epoch_page(Slot& slot) {
+  link::v1::ToWorker message;
+  message.mutable_new_epoch_page();
+  const std::array<int, 1> descriptors{epoch_.fd()};
+  const Status sent = slot.process->send_now(message, descriptors);
+  if (sent.ok()) slot.epoch_page = Slot::EpochPage::kSent;
+}
+
 void Supervisor::on_exited(std::size_t index, Exit exit) {
-  slots_[index].last_exit = to_string(exit);
-  const auto gone = std::move(slots_[index].process);
-  slots_[index].started = SteadyTime::max();
-  slots_[index].report.Clear();
+  Slot& slot = slots_[index];
+  places_[policy_.slots[index].place].last_exit = to_string(exit);
+  const auto gone = std::move(slot.process);
+  note_crash(index, exit);
+  slot.calls.reset();
+  slot.started = SteadyTime::max();
+  slot.report.Clear();
+  std::erase_if(epochs_asked_, [index](const auto& asked) { return asked.first == index; });
+  epoch_page_mapped(index);
   if (!policy_.stopping) handover_.worker_gone(index);
   apply(event::Exited{index, exit});
 }
 
 void Supervisor::on_signal(std::string_view name, pid_t sender) {
   log::info("{} from pid {}{}", name, sender, policy_.stopping ? ", again: workers are killed" : ": stopping");
+  self_check_.reset();
   if (policy_.stopping) return apply(event::StopAtOnce{});
   notifier_.stopping();
   listeners_->close_for_workers();
@@ -235,7 +284,7 @@ void Supervisor::on_watchdog_due() {
 }
 
 bool Supervisor::is_ready(std::size_t index) const {
-  return policy_.slots[index].phase == Phase::kReady && slots_[index].process != nullptr;
+  return index < slots_.size() && policy_.slots[index].phase == Phase::kReady && slots_[index].process != nullptr;
 }
 
 std::vector<Load> Supervisor::loads() const {
@@ -269,7 +318,11 @@ Status Supervisor::hand(std::size_t index, const Accepted& connection) {
 void Supervisor::settle() {
   const bool all_handed = handover_.flush();
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].process != nullptr) slots_[i].process->wake_when_writable(!all_handed && is_ready(i));
+    Slot& slot = slots_[i];
+    if (slot.process == nullptr) continue;
+    if (slot.epoch_page == Slot::EpochPage::kToSend) send_epoch_page(slot);
+    const bool page_waits = slot.epoch_page == Slot::EpochPage::kToSend;
+    slot.process->wake_when_writable((!all_handed && is_ready(i)) || page_waits);
   }
   listeners_->accept_for_workers(may_accept());
   policy_timer_.arm(next_deadline(policy_));
@@ -278,37 +331,12 @@ void Supervisor::settle() {
     log::info("READY runtime_dir={} doors={}", folder_.path(), fmt::join(options_.config.doors, ","));
     notifier_.ready();
   }
-  if (std::exchange(changed_, false)) publish();
-}
-
-void Supervisor::publish() {
-  Snapshot snapshot;
-  auto& status = snapshot.status;
-  status.set_version(options_.version);
-  status.set_pid(::getpid());
-  status.set_runtime_dir(folder_.path());
-  for (const auto& door : options_.config.doors) status.add_doors(door);
-  status.set_workers_wanted(options_.config.workers);
-  for (const auto& [socket, count] : listeners_->refused()) (*status.mutable_refused_peers())[socket] = count;
-  snapshot.started = started_;
-  std::uint64_t rings = 0;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& slot = slots_[i];
-    const SlotState& decided = policy_.slots[i];
-    auto* worker = status.add_workers();
-    worker->set_index(static_cast<std::uint32_t>(i));
-    worker->set_pid(slot.process == nullptr ? 0 : slot.process->pid());
-    worker->set_state(state_of(decided.phase));
-    worker->set_restarts(decided.starts == 0 ? 0 : decided.starts - 1);
-    worker->set_last_exit(slot.last_exit);
-    worker->set_connections_handed(slot.handed);
-    *worker->mutable_report() = slot.report;
-    snapshot.workers_started.push_back(slot.started);
-    rings += slot.report.rings();
+  if (reloading_ && renewed(policy_)) {
+    reloading_ = false;
+    notifier_.ready();
+    note("reload", "every worker has the new configuration");
   }
-  notifier_.status(status_line(loads().size(), slots_.size(), rings));
-  snapshot.serving = !policy_.stopping && !loads().empty();
-  control_->publish(std::move(snapshot));
+  if (std::exchange(changed_, false)) publish();
 }
 
 }  // namespace ringside::supervisor

@@ -107,6 +107,24 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(EventLoop& loop, std
   return worker;
 }
 
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::inherit(EventLoop& loop, Inherited from, Hooks hooks) {
+  std::unique_ptr<WorkerProcess> worker(
+      new WorkerProcess(from.pid, std::move(from.pidfd), std::move(from.link), std::move(hooks)));
+  worker->link_lost_ = worker->link_.fd() < 0;
+  for (const auto& bytes : from.unsent) {
+    link::v1::ToWorker message;
+    if (message.ParseFromString(bytes)) worker->outbox_.push_back(std::move(message));
+  }
+  RS_TRY_STATUS(worker->watch(loop));
+  return worker;
+}
+
+std::vector<std::string> WorkerProcess::unsent() const {
+  std::vector<std::string> out;
+  for (const auto& message : outbox_) out.push_back(message.SerializeAsString());
+  return out;
+}
+
 WorkerProcess::WorkerProcess(pid_t pid, UniqueFd pidfd, UniqueFd link, Hooks hooks)
     : pid_(pid), hooks_(std::move(hooks)), pidfd_(std::move(pidfd)), link_(std::move(link)) {}
 
@@ -117,8 +135,9 @@ WorkerProcess::~WorkerProcess() {
 
 Status WorkerProcess::watch(EventLoop& loop) {
   exit_source_ = RS_TRY(loop.watch(pidfd_.get(), [this](std::uint32_t /*events*/) { on_exit(); }));
-  link_source_ = RS_TRY(loop.watch(link_.fd(), [this](std::uint32_t events) { on_link(events); }));
   exit_source_.want(EPOLLIN);
+  if (link_lost_) return {};
+  link_source_ = RS_TRY(loop.watch(link_.fd(), [this](std::uint32_t events) { on_link(events); }));
   choose_events();
   return {};
 }
@@ -141,9 +160,9 @@ void WorkerProcess::wake_when_writable(bool wanted) {
   choose_events();
 }
 
-void WorkerProcess::kill() const {
+void WorkerProcess::signal(int number) const {
   // By pidfd: it cannot hit another process that got the number.
-  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
 }
 
 void WorkerProcess::on_link(std::uint32_t events) {
@@ -162,14 +181,14 @@ void WorkerProcess::on_exit() {
   exit_source_.reset();
   link_source_.reset();
   const auto exited = hooks_.exited;
-  exited(Exit{info.si_code != CLD_EXITED, info.si_status});
+  exited(Exit{info.si_code != CLD_EXITED, info.si_status, info.si_code == CLD_DUMPED});
 }
 
 bool WorkerProcess::read_messages(std::size_t most) {
   const auto alive = alive_;
   for (std::size_t i = 0; i < most; ++i) {
     link::v1::ToSupervisor message;
-    const auto received = link_.receive(message);
+    auto received = link_.receive(message);
     if (!received.ok()) {
       if (received.error().code == Code::kFull) return true;
       lose_link(/*broken=*/received.error().code == Code::kPeerLied);
@@ -181,7 +200,7 @@ bool WorkerProcess::read_messages(std::size_t most) {
       return false;
     }
     const auto said = hooks_.said;
-    said(message);
+    said(message, std::move(received->descriptors));
     if (!*alive || link_lost_) return false;
     if (outbox_.size() >= kOutboxPause && !reaped_) return true;
   }

@@ -24,7 +24,7 @@ class WorkerProcess {
  public:
   /// What the process does to us. Each may destroy the WorkerProcess.
   struct Hooks {
-    std::function<void(const link::v1::ToSupervisor&)> said;
+    std::function<void(const link::v1::ToSupervisor&, std::vector<UniqueFd> descriptors)> said;
     /// The worker closed the link, or (broken) sent what is no message. Nothing is said any more; the process may live
     /// on.
     std::function<void(bool broken)> link_lost;
@@ -36,12 +36,25 @@ class WorkerProcess {
   /// signal blocked, ignored or handled, and a process group of its own (a terminal's ^C is for the supervisor). Its
   /// environment is ours without what systemd says to the supervisor alone. `loop` outlives the process.
   static Result<std::unique_ptr<WorkerProcess>> spawn(EventLoop& loop, std::vector<std::string> argv, Hooks hooks);
+  /// Takes up a process that the program before ours in this process has started.
+  struct Inherited {
+    pid_t pid = 0;
+    UniqueFd pidfd;
+    UniqueFd link;  ///< invalid: lost
+    std::vector<std::string> unsent;
+  };
+  static Result<std::unique_ptr<WorkerProcess>> inherit(EventLoop& loop, Inherited from, Hooks hooks);
   /// Kills and reaps what still runs.
   ~WorkerProcess();
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+  /// -1: lost.
+  [[nodiscard]] int link_fd() const { return link_lost_ ? -1 : link_.fd(); }
+  /// What waits for room on the link, as it would be sent.
+  [[nodiscard]] std::vector<std::string> unsent() const;
 
   /// Sends in order; what finds no room waits. While much waits nothing more is read, so a worker that asks and does
   /// not listen stops itself.
@@ -50,8 +63,8 @@ class WorkerProcess {
   Status send_now(const link::v1::ToWorker& message, std::span<const int> descriptors);
   /// Wakes the loop once the link has room again.
   void wake_when_writable(bool wanted);
-  /// SIGKILL. The exited hook follows.
-  void kill() const;
+  /// The exited hook follows, unless the process withstands the signal.
+  void signal(int number) const;
 
  private:
   WorkerProcess(pid_t pid, UniqueFd pidfd, UniqueFd link, Hooks hooks);

@@ -173,6 +173,17 @@ void DoorSet::drain(Duration within) {
 #endif
 }
 
+std::vector<RunOnLoop> DoorSet::loops() {
+  std::vector<RunOnLoop> loops;
+#if RINGSIDE_WITH_RINGS
+  if (state_->rings) loops.emplace_back([door = state_->rings.get()](auto what) { door->run(std::move(what)); });
+#endif
+#if RINGSIDE_WITH_HTTP
+  if (state_->http) loops.emplace_back([door = state_->http.get()](auto what) { door->run(std::move(what)); });
+#endif
+  return loops;
+}
+
 void DoorSet::report(control::v1::WorkerReport& report) {
   report.set_connections_open(state_->handed_over.count());
 #if RINGSIDE_WITH_RINGS

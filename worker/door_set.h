@@ -11,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "ringside/control/v1/control.pb.h"
 #include "ringside/link/v1/link.pb.h"
+#include "worker/pulse.h"
 #include "worker/runtime/runtime.h"
 
 namespace ringside::worker {
@@ -30,6 +31,8 @@ class DoorSet {
   void adopt(const link::v1::Connection& about, UniqueFd connection);
   /// Takes nothing new and answers what is under way within that time. Blocks.
   void drain(Duration within);
+  /// The doors' own threads, for proof that they turn; good as long as the set.
+  [[nodiscard]] std::vector<RunOnLoop> loops();
   /// Adds the doors' part of a report.
   void report(control::v1::WorkerReport& report);
 

@@ -3,6 +3,7 @@
 #include <sys/eventfd.h>
 
 #include <cerrno>
+#include <span>
 #include <utility>
 
 namespace ringside::worker {
@@ -13,10 +14,10 @@ Result<std::unique_ptr<LinkPort>> LinkPort::create(rpc::Link link) {
   return std::unique_ptr<LinkPort>(new LinkPort(std::move(link), std::move(wake)));
 }
 
-void LinkPort::post(link::v1::ToSupervisor message) {
+void LinkPort::post(link::v1::ToSupervisor message, int descriptor) {
   {
     const std::lock_guard lock(mutex_);
-    outgoing_.push_back(std::move(message));
+    outgoing_.emplace_back(std::move(message), descriptor);
   }
   wake();
 }
@@ -43,7 +44,8 @@ Status LinkPort::flush() {
   ::eventfd_read(wake_.get(), &ignored);
   const std::lock_guard lock(mutex_);
   while (!outgoing_.empty()) {
-    const Status sent = link_.send(outgoing_.front());
+    const auto& [message, descriptor] = outgoing_.front();
+    const Status sent = link_.send(message, std::span(&descriptor, descriptor < 0 ? 0 : 1));
     if (!sent.ok()) return sent.error().code == Code::kFull ? Status() : sent;
     outgoing_.pop_front();
   }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -20,8 +21,9 @@ class LinkPort {
   /// `link` is non-blocking. kSystem when the machine has no descriptor left.
   static Result<std::unique_ptr<LinkPort>> create(rpc::Link link);
 
-  /// Queues a message and wakes the owner. Any thread.
-  void post(link::v1::ToSupervisor message);
+  /// Queues a message and wakes the owner; `descriptor` (-1: none) goes with it and stays open until it is sent. Any
+  /// thread.
+  void post(link::v1::ToSupervisor message, int descriptor = -1);
   /// Wakes the owner without a message. Any thread.
   void wake();
   /// Asks for the next epoch; `done` runs on the owner's thread once every worker can see it. Any thread.
@@ -45,7 +47,7 @@ class LinkPort {
   rpc::Link link_;
   UniqueFd wake_;
   mutable std::mutex mutex_;
-  std::deque<link::v1::ToSupervisor> outgoing_;
+  std::deque<std::pair<link::v1::ToSupervisor, int>> outgoing_;
   std::unordered_map<std::uint64_t, std::function<void()>> waiting_;
   std::uint64_t next_token_ = 1;
 };

@@ -1,6 +1,9 @@
 #include "worker/service.h"
 
+#include <unistd.h>
+
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "base/log.h"
@@ -8,6 +11,15 @@
 
 namespace ringside::worker {
 namespace {
+
+/// proc(5), statm: the second number is the resident set in pages.
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
 
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
@@ -70,10 +82,14 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_client_ = std::make_unique<http::Client>(client_options);
   auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
-  runtime_ = std::make_unique<Runtime>(runtime_options(config), system_clock(), std::move(store),
+  if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
+  RuntimeOptions options = runtime_options(config);
+  options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
+  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
+  pulse_.emplace(doors_->loops());
   return {};
 }
 
@@ -82,12 +98,24 @@ void Service::drain(Duration within) {
   doors_->drain(within);
 }
 
+void Service::follow_epoch_page(int fd) {
+  if (const Status followed = epoch_.follow(fd); !followed.ok()) {
+    return log::error("the new epoch page is refused: {}", followed.error().message);
+  }
+  link::v1::ToSupervisor message;
+  message.mutable_epoch_page_mapped();
+  port_.post(std::move(message));
+}
+
 void Service::report() {
   runtime_->look_after_streams();
   link::v1::ToSupervisor message;
   auto& report = *message.mutable_report();
   const RuntimeStats stats = runtime_->stats();
+  report.set_progress(pulse_->beat());
+  report.set_rss_bytes(resident_bytes());
   report.set_calls(stats.calls);
+  report.set_calls_refused(stats.refused);
   report.set_calls_under_way(stats.under_way);
   static constexpr const char* kNames[kDoorCount] = {"ring", "handle", "grpc", "http"};
   for (std::size_t i = 0; i < kDoorCount; ++i) (*report.mutable_calls_by_door())[kNames[i]] = stats.by_door.at(i);

@@ -2,7 +2,9 @@
 // What a worker serves with, built from its configuration: the session store, the upstreams, the runtime, the doors.
 
 #include <memory>
+#include <optional>
 
+#include "base/call_page.h"
 #include "base/epoch_page.h"
 #include "base/result.h"
 #include "http/client.h"
@@ -10,6 +12,7 @@
 #include "rpc/link.h"
 #include "worker/door_set.h"
 #include "worker/link_port.h"
+#include "worker/pulse.h"
 #include "worker/runtime/runtime.h"
 
 namespace ringside::worker {
@@ -23,6 +26,10 @@ class Service {
 
   /// Tells the supervisor how this worker is doing.
   void report();
+  /// To be sent with Ready; -1: none.
+  [[nodiscard]] int calls_fd() const { return calls_ ? calls_->fd() : -1; }
+  /// Sessions are cached by this epoch page from now on; the supervisor is told so.
+  void follow_epoch_page(int fd);
   [[nodiscard]] DoorSet& doors() { return *doors_; }
   /// Finishes what is under way within the time given. Blocks; any thread.
   void drain(Duration within);
@@ -34,9 +41,11 @@ class Service {
   // In the order they are built; they go away in reverse.
   EpochReader epoch_;
   LinkPort& port_;
+  std::shared_ptr<CallPage> calls_;
   std::unique_ptr<http::Client> http_client_;
   std::unique_ptr<Runtime> runtime_;
   std::unique_ptr<DoorSet> doors_;
+  std::optional<Pulse> pulse_;
 };
 
 }  // namespace ringside::worker

@@ -71,6 +71,8 @@ class Loop {
       if (received->end_of_file) return false;
       if (message.has_connection() && received->descriptors.size() == 1) {
         if (!drainer_.joinable()) service_.doors().adopt(message.connection(), std::move(received->descriptors[0]));
+      } else if (message.has_new_epoch_page() && received->descriptors.size() == 1) {
+        service_.follow_epoch_page(received->descriptors[0].get());
       } else if (message.has_drain()) {
         drain(std::chrono::milliseconds(message.drain().within_ms()));
       }
@@ -126,7 +128,7 @@ int run_worker(rpc::Link link) {
   }
   link::v1::ToSupervisor ready;
   ready.mutable_ready();
-  port.post(std::move(ready));
+  port.post(std::move(ready), (*service)->calls_fd());
   Loop(port, **service).run();
   return 0;
 }

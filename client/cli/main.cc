@@ -8,7 +8,9 @@
 
 #include "base/log.h"
 #include "client/cli/call.h"
+#include "client/cli/events.h"
 #include "client/cli/health.h"
+#include "client/cli/orders.h"
 #include "client/cli/status.h"
 
 namespace ringside::cli {
@@ -55,11 +57,43 @@ void set_up_status(CLI::App& app, StatusCommand& command) {
   app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
 }
 
+void set_up_events(CLI::App& app, EventsCommand& command) {
+  app.add_flag("--follow,-f", command.follow, "Go on with what happens from now on");
+  app.add_flag("--json", command.json, "One JSON object on each line");
+}
+
+/// The commands that ask the supervisor for something; each sets the order's kind when it is chosen.
+void set_up_orders(CLI::App& app, OrderCommand& order) {
+  const auto add = [&order](CLI::App& to, const char* name, const char* what, OrderKind kind) {
+    auto* command = to.add_subcommand(name, what);
+    command->add_flag("!--no-wait", order.wait, "Return once the order is accepted");
+    command->add_option("--timeout", order.timeout_s, "Seconds until it has to be carried out")
+        ->check(CLI::PositiveNumber);
+    command->callback([&order, kind] { order.kind = kind; });
+    return command;
+  };
+  add(app, "workers", "Run so many workers, until the next reload", OrderKind::kWorkers)
+      ->add_option("N", order.number, "1 to 64")
+      ->required()
+      ->check(CLI::Range(1, 64));
+  auto* worker = app.add_subcommand("worker", "Drain or restart one worker");
+  worker->require_subcommand(1);
+  for (auto* command :
+       {add(*worker, "drain", "Take it out of service, until it is restarted", OrderKind::kDrain),
+        add(*worker, "restart", "Replace it; the new one is ready before it drains", OrderKind::kRestart)}) {
+    command->add_option("N", order.number, "Its number in `ringside status`")->required();
+  }
+  add(app, "reload", "Read the configuration again; a wrong one changes nothing", OrderKind::kReload);
+  add(app, "upgrade", "Put the installed program in the running one's place", OrderKind::kUpgrade);
+}
+
 int run(int argc, char** argv) {
   std::string runtime_dir = "/run/ringside";
   CallCommand call;
   HealthCommand health;
   StatusCommand status;
+  EventsCommand events;
+  OrderCommand order;
   CLI::App app(kAbout, "ringside");
   app.set_version_flag("--version", RINGSIDE_VERSION);
   app.require_subcommand(1);
@@ -70,6 +104,9 @@ int run(int argc, char** argv) {
   auto* call_app = app.add_subcommand("call", "Send one JSON-RPC request and print its answer");
   auto* health_app = app.add_subcommand("health", "Ask for health; exit code 0 only when SERVING");
   auto* status_app = app.add_subcommand("status", "Show the supervisor, its workers and their upstreams");
+  auto* events_app = app.add_subcommand("events", "Show what has happened to the supervisor and its workers");
+  set_up_events(*events_app, events);
+  set_up_orders(app, order);
   set_up_call(*call_app, call);
   set_up_health(*health_app, health);
   set_up_status(*status_app, status);
@@ -79,10 +116,15 @@ int run(int argc, char** argv) {
     return app.exit(fault) == 0 ? kFine : kWrongUsage;
   }
   call.runtime_dir = health.runtime_dir = status.runtime_dir = runtime_dir;
+  events.runtime_dir = order.runtime_dir = runtime_dir;
   ExitCode code = kFine;
   if (call_app->parsed()) code = run_call(call, std::cin, std::cout, std::cerr);
   if (health_app->parsed()) code = run_health(health, std::cout, std::cerr);
   if (status_app->parsed()) code = run_status(status, std::cout, std::cerr);
+  if (events_app->parsed()) code = run_events(events, std::cout, std::cerr);
+  for (const char* name : {"workers", "worker", "reload", "upgrade"}) {
+    if (app.got_subcommand(name)) code = run_order(order, std::cout, std::cerr);
+  }
   if (!std::cout.flush()) {
     std::cerr << "ringside: the answer could not be written to standard output\n";
     return kAnsweredWithError;

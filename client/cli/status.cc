@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <map>
 #include <ostream>
 #include <set>
@@ -91,6 +92,26 @@ std::string refusals_of(const control::StatusResponse& status) {
   return text;
 }
 
+/// HEALTH_NOT_SERVING is "not serving".
+std::string health_of(const control::StatusResponse& status) {
+  constexpr std::string_view kPrefix = "HEALTH_";
+  const std::string name = control::Health_Name(status.health());
+  std::string text = name.empty() ? "?" : ascii_lower(name.substr(kPrefix.size()));
+  std::replace(text.begin(), text.end(), '_', ' ');
+  for (const auto& worker : status.workers()) {
+    if (worker.circuit_open()) text += ", worker " + std::to_string(worker.index()) + " is in a crash loop";
+  }
+  return text;
+}
+
+/// The last reload, when it was refused.
+std::string reload_of(const control::StatusResponse& status) {
+  std::string text;
+  if (status.last_reload().in_force()) return text;
+  for (const auto& fault : status.last_reload().faults()) text += "the last reload was refused: " + fault + '\n';
+  return text;
+}
+
 }  // namespace
 
 std::string describe(const control::StatusResponse& status) {
@@ -99,8 +120,9 @@ std::string describe(const control::StatusResponse& status) {
   return "ringsided " + status.version() + ", pid " + std::to_string(status.pid()) + ", up " +
          duration_of(status.uptime_ms()) + ", in " + status.runtime_dir() +
          "\ndoors: " + (status.doors().empty() ? "none" : joined(status.doors(), " ")) +
-         "\nworkers: " + std::to_string(ready) + " of " + std::to_string(status.workers_wanted()) + " ready\n\n" +
-         workers_of(status) + upstreams_of(status) + refusals_of(status);
+         "\nworkers: " + std::to_string(ready) + " of " + std::to_string(status.workers_wanted()) + " ready" +
+         (status.renewing() ? ", being renewed" : "") + "\nhealth: " + health_of(status) + '\n' + reload_of(status) +
+         '\n' + workers_of(status) + upstreams_of(status) + refusals_of(status);
 }
 
 ExitCode run_status(const StatusCommand& command, std::ostream& out, std::ostream& err) {

@@ -18,6 +18,7 @@ GrpcCall::GrpcCall(SteadyTime deadline) : context_(std::make_unique<grpc::Client
 }
 
 void GrpcCall::cancel() {
+  given_up_.store(true, std::memory_order_release);
   const std::lock_guard lock(mutex_);
   if (context_ != nullptr) context_->TryCancel();
 }

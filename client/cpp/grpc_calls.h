@@ -4,6 +4,7 @@
 
 #include <grpcpp/client_context.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,11 @@ class GrpcCall : public PendingCall {
  public:
   explicit GrpcCall(SteadyTime deadline);
   void cancel() override;
+  /// CANCELLED by the worker, not by us: a gRPC server that shuts down does so with what comes before its client has
+  /// read that it should go away, and gives it to no handler. The call never ran.
+  [[nodiscard]] bool turned_away(const grpc::Status& status) const {
+    return status.error_code() == grpc::StatusCode::CANCELLED && !given_up_.load(std::memory_order_acquire);
+  }
   /// To start the call with.
   [[nodiscard]] grpc::ClientContext* context() { return context_.get(); }
 
@@ -29,6 +35,7 @@ class GrpcCall : public PendingCall {
   friend class GrpcCalls;
   void end();
 
+  std::atomic<bool> given_up_{false};
   std::mutex mutex_;
   std::unique_ptr<grpc::ClientContext> context_;  // null: the call is over
 };

@@ -29,6 +29,7 @@ using rpc::contract::McpResponse;
 using rpc::contract::McpRuntime;
 
 constexpr std::size_t kLanes = 2;
+constexpr Duration kAvoided = std::chrono::milliseconds(100);
 
 Error error_of(int grpc_code) {
   const Code code = rpc::code_of_grpc(grpc_code);
@@ -43,6 +44,8 @@ Error error_of(int grpc_code) {
       return {code, 0, "the gRPC door refused the call without an answer"};
   }
 }
+
+constexpr Error kTurnedAway{Code::kUnavailable, 0, "the worker is going away and took the call no more"};
 
 struct InvokeCall final : GrpcCall {
   McpRequest request;
@@ -70,6 +73,7 @@ struct InvokeCall final : GrpcCall {
     if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
       return {rpc::detail_error(413, "Request body too large")};
     }
+    if (turned_away(status)) return {kTurnedAway, rpc::to_request(std::move(request), "POST")};
     const Error error = error_of(status.error_code());
     if (error.code != Code::kUnavailable) return {error};
     Request lost = rpc::to_request(std::move(request), "POST");
@@ -97,7 +101,8 @@ class GrpcTransport final : public Transport {
     auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     call->done = std::move(done);
     calls_.add(call);
-    const auto ended = [this, call](const grpc::Status& status) {
+    const auto ended = [this, call, lane](const grpc::Status& status) {
+      if (call->turned_away(status)) avoid(*lane);
       const Done tell = std::exchange(call->done, nullptr);
       tell(call->outcome_of(status));
       calls_.remove(call);
@@ -120,6 +125,7 @@ class GrpcTransport final : public Transport {
     const grpc::Status status = call->closes_session()
                                     ? lane->stub->CloseSession(call->context(), call->request, &call->response)
                                     : lane->stub->Invoke(call->context(), call->request, &call->response);
+    if (call->turned_away(status)) avoid(*lane);
     Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
@@ -149,7 +155,7 @@ class GrpcTransport final : public Transport {
   [[nodiscard]] bool usable() const override {
     read_sockets();
     return std::any_of(lanes_.begin(), lanes_.end(),
-                       [](const Lane& lane) { return lane.channel->GetState(false) == GRPC_CHANNEL_READY; });
+                       [this](const Lane& lane) { return serves(lane, /*connect=*/false); });
   }
 
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kGrpc; }
@@ -174,12 +180,26 @@ class GrpcTransport final : public Transport {
     const std::size_t first = next_.fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < kLanes; ++i) {
       Lane& lane = lanes_[(first + i) % kLanes];
-      if (lane.channel->GetState(true) == GRPC_CHANNEL_READY) return &lane;
+      if (serves(lane, /*connect=*/true)) return &lane;
     }
     return nullptr;
   }
 
+  [[nodiscard]] bool serves(const Lane& lane, bool connect) const {
+    if (lane.channel->GetState(connect) != GRPC_CHANNEL_READY) return false;
+    const auto until = avoided_.at(static_cast<std::size_t>(&lane - lanes_.data())).load(std::memory_order_relaxed);
+    return until == 0 || std::chrono::steady_clock::now().time_since_epoch().count() >= until;
+  }
+
+  /// Its worker goes away; soon the channel will know, too.
+  void avoid(const Lane& lane) {
+    const auto until = std::chrono::steady_clock::now() + kAvoided;
+    avoided_.at(static_cast<std::size_t>(&lane - lanes_.data()))
+        .store(until.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+
   std::array<Lane, kLanes> lanes_;
+  std::array<std::atomic<Duration::rep>, kLanes> avoided_{};  // until then; 0: never
   std::atomic<std::size_t> next_{0};
   mutable grpc::CompletionQueue turns_;
   GrpcCalls calls_;

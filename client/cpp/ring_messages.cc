@@ -51,6 +51,8 @@ Outcome streamed_inline(const StreamBuffer& buffer, const Status& status, Reques
 
 Outcome answered_inline(Answer answer, Request request) {
   Outcome outcome{std::move(answer)};
+  // Turned away: it never ran.
+  if (!outcome.answer.ok() && outcome.answer.error().code == Code::kNotFound) return {kRingGone, std::move(request)};
   if (!outcome.answer.ok() && outcome.answer.error().code == Code::kUnavailable) outcome.lost = std::move(request);
   return outcome;
 }

@@ -33,6 +33,22 @@ TEST(EpochPage, its_reader_sees_each_advance) {
   EXPECT_EQ(taken.counter().load(), 2U);
 }
 
+TEST(EpochPage, another_page_takes_its_place_where_it_is_read) {
+  auto page = EpochPage::create();
+  auto next = EpochPage::create(/*first=*/5);
+  ASSERT_TRUE(page.ok() && next.ok());
+  const auto reader = EpochReader::map(page->fd());
+  ASSERT_TRUE(reader.ok());
+  const auto& counter = reader->counter();
+  ASSERT_TRUE(reader->follow(next->fd()).ok());
+  EXPECT_EQ(counter.load(), 5U);
+  page->advance();
+  next->advance();
+  EXPECT_EQ(counter.load(), 6U);
+  EXPECT_FALSE(reader->follow(memory_file(kEpochPageBytes, 0).get()).ok());
+  EXPECT_EQ(counter.load(), 6U);
+}
+
 TEST(EpochPage, nobody_but_its_maker_can_write_it) {
   auto page = EpochPage::create();
   ASSERT_TRUE(page.ok());

@@ -119,6 +119,8 @@ control::v1::StatusResponse status_of_a_house() {
   status.add_doors("ring");
   status.add_doors("grpc");
   status.set_workers_wanted(2);
+  status.set_health(control::v1::HEALTH_DEGRADED);
+  status.mutable_last_reload()->add_faults("ringside.json:1: workers: expected a number");
   (*status.mutable_refused_peers())["http.sock"] = 3;
   (*status.mutable_refused_peers())["ring.sock"] = 0;
   auto* ready = status.add_workers();
@@ -136,6 +138,7 @@ control::v1::StatusResponse status_of_a_house() {
   dead->set_index(1);
   dead->set_state(control::v1::Worker::STATE_BACKING_OFF);
   dead->set_restarts(7);
+  dead->set_circuit_open(true);
   dead->set_last_exit("signal 9");
   dead->set_up_ms(90'000'000);
   *dead->mutable_report()->add_upstreams() = *upstream;
@@ -148,6 +151,8 @@ TEST(Status, shows_workers_upstreams_and_refusals) {
             "ringsided 0.1.0, pid 10, up 1h2m, in /run/ringside\n"
             "doors: ring grpc\n"
             "workers: 1 of 2 ready\n"
+            "health: degraded, worker 1 is in a crash loop\n"
+            "the last reload was refused: ringside.json:1: workers: expected a number\n"
             "\n"
             "WORKER  PID  STATE        RESTARTS  LAST EXIT    UP  CONNECTIONS  RINGS  CALLS\n"
             "     0   11  ready               0  -           59s            0      0    100\n"

@@ -1,4 +1,5 @@
 // Who is let in: to the folder, to the sockets, and what control.sock tells about it.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -116,6 +117,22 @@ TEST(Admission, a_listed_user_and_a_member_of_a_listed_group_are_served) {
   Peer member = Peer::to_as(pool.socket("runtime.sock"), kNobody, 65532);
   EXPECT_EQ(number_in(member.line().value_or("uid=-1"), "uid"), 65534);
   EXPECT_EQ(Peer::to_as(pool.socket("runtime.sock"), kNobody, kNobody).rest(), "");
+}
+
+TEST(Admission, a_listed_user_may_look_at_the_supervisor_and_gives_it_no_orders) {
+  Pool pool({.config = R"({"peers": {"users": [65533]}})"});
+  pool.wait_ready();
+  open_up(pool);
+  UniqueFd connection = Peer::to_as(pool.socket("control.sock"), 65533, 65533).release();
+  ASSERT_EQ(::fcntl(connection.get(), F_SETFL, O_NONBLOCK), 0);
+  const auto stub = control::v1::Control::NewStub(rpc::channel_on_fd(std::move(connection), 1 << 20));
+  grpc::ClientContext looks;
+  control::v1::StatusResponse status;
+  EXPECT_TRUE(stub->Status(&looks, {}, &status).ok());
+  grpc::ClientContext orders;
+  control::v1::OrderResponse response;
+  EXPECT_EQ(stub->Reload(&orders, {}, &response).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(pool.status().generation(), 1U);
 }
 
 TEST(Admission, sockets_are_for_the_service_and_its_group_only) {

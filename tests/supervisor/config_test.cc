@@ -47,7 +47,9 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
     },
     "workers": 3, "doors": ["http", "ring", "http"],
     "limits": {"bodyBytes": 1000, "callTimeoutMs": 5, "sessionTtlSeconds": 7, "upstreamConnections": 9,
-               "catalogTtlSeconds": 0},
+               "catalogTtlSeconds": 0, "callsPerWorker": 12, "callsPerOwner": 3},
+    "lives": {"startMs": 101, "drainMs": 102, "stuckMs": 103, "forgivenMs": 104, "breakerPauseMs": 105,
+              "breakerFailures": 6, "recycleCalls": 7, "recycleRssBytes": 8},
     "rings": {"perWorker": 2, "segmentBytes": 1048576, "spinUs": 11},
     "peers": {"users": ["root", 1000], "groups": ["root", 50]},
     "logLevel": "debug", "transportEcho": true, "mode": "edge" // and that is all
@@ -61,13 +63,22 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
   EXPECT_EQ(
       worker.ShortDebugString(),
       "worker_index: 2 runtime_dir: \"/run/x\" version: \"1.2\" log_level: \"debug\" doors: \"http\" doors: \"ring\" "
-      "limits { body_bytes: 1000 call_timeout_ms: 5 session_ttl_ms: 7000 upstream_connections: 9 } "
+      "limits { body_bytes: 1000 call_timeout_ms: 5 session_ttl_ms: 7000 upstream_connections: 9 "
+      "calls_per_worker: 12 calls_per_owner: 3 } "
       "upstreams { name: \"time\" stdio { command: \"uvx\" args: \"mcp-server-time\" args: \"\" "
       "env { key: \"TZ\" value: \"UTC\" } cwd: \"/srv\" } } "
       "upstreams { name: \"a.b-c_1\" http { url: \"https://x.example/mcp\" "
       "headers { key: \"Authorization\" value: \"Bearer t\" } } } "
       "upstreams { name: \"builtin\" builtin { } } "
       "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\"");
+  const PolicyOptions& lives = loaded.config.lives;
+  const auto ms = [](int count) { return Duration(std::chrono::milliseconds(count)); };
+  EXPECT_THAT((std::vector{lives.start_limit, lives.drain_within, lives.stuck_within, lives.forgiven_after,
+                           lives.breaker_pause}),
+              ElementsAre(ms(101), ms(102), ms(103), ms(104), ms(105)));
+  EXPECT_EQ(lives.breaker_after, 6U);
+  EXPECT_EQ(lives.recycle_calls, 7U);
+  EXPECT_EQ(lives.recycle_rss_bytes, 8U);
 }
 
 TEST(Config, syntax_errors_name_line_and_column) {

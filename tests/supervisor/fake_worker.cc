@@ -6,6 +6,7 @@
 //   ignore-drain    does not drain              linger     after the drain, waits for SIGKILL
 //   die-unread      on the first connection: waits for its first bytes, reads none, dies of SIGKILL
 //   die-read        the same, but reads one byte
+//   stuck           its heartbeats tell no progress
 //   once=FILE       misbehaves only in the process that creates FILE
 // To a connection it writes "pid=PID door=DOOR uid=UID\n" and answers lines: "epoch" → "epoch N" after an AdvanceEpoch,
 // "config" → the WorkerConfig on a line, "exit N" ends the process, anything else → "heard LINE". What came by
@@ -34,6 +35,8 @@
 
 namespace ringside::test {
 namespace {
+
+constexpr int kHeartbeatMs = 200;
 
 struct Connection {
   UniqueFd fd;
@@ -136,13 +139,17 @@ class FakeWorker {
     link::v1::ToSupervisor message;
     message.mutable_report()->set_rings(rings);
     message.mutable_report()->set_connections_open(static_cast<std::uint32_t>(connections_.size()) - rings);
+    if (!ordered("stuck")) ++progress_;
+    message.mutable_report()->set_progress(progress_);
     tell(message);
   }
 
   void serve_once() {
     std::vector<pollfd> watched{{link_.fd(), POLLIN, 0}};
     for (const auto& [number, connection] : connections_) watched.push_back({number, POLLIN, 0});
-    if (::poll(watched.data(), watched.size(), -1) < 0) return;
+    const int events = ::poll(watched.data(), watched.size(), kHeartbeatMs);
+    if (events == 0) report();
+    if (events <= 0) return;
     if (watched[0].revents != 0) take_message();
     for (std::size_t i = 1; i < watched.size(); ++i) {
       if (watched[i].revents != 0) read_line(connections_.at(watched[i].fd));
@@ -154,6 +161,12 @@ class FakeWorker {
     auto received = link_.receive(message);
     if (!received.ok()) return;
     if (received->end_of_file) std::exit(0);
+    if (message.has_new_epoch_page()) {
+      RS_CHECK(epoch_->follow(received->descriptors.at(0).get()).ok(), "the new page can take the old one's place");
+      link::v1::ToSupervisor mapped;
+      mapped.mutable_epoch_page_mapped();
+      tell(mapped);
+    }
     if (message.has_drain() && !ordered("ignore-drain")) done_ = true;
     if (message.has_epoch_advanced()) {
       say(epoch_asker_, "epoch " + std::to_string(epoch_->counter().load(std::memory_order_acquire)) + "\n");
@@ -217,6 +230,7 @@ class FakeWorker {
   std::optional<EpochReader> epoch_;
   std::map<int, Connection> connections_;
   int epoch_asker_ = -1;
+  std::uint64_t progress_ = 0;
   bool done_ = false;
 };
 

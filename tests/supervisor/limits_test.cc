@@ -25,7 +25,7 @@ const bool kSignalsBlocked = [] {
   sigset_t set;
   ::sigemptyset(&set);
   ::sigaddset(&set, SIGTERM);
-  ::sigaddset(&set, SIGINT);
+  for (const int number : {SIGINT, SIGHUP, SIGUSR2}) ::sigaddset(&set, number);
   return ::pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0;
 }();
 
@@ -39,7 +39,7 @@ class Inside {
     options.runtime_dir = folder_.file("run");
     options.worker_program = test::program("supervisor_fake_worker");
     options.version = "test";
-    options.policy = policy;
+    options.config.lives = policy;
     options.seed = 7;
     auto made = Supervisor::create(std::move(options), system_clock());
     EXPECT_TRUE(made.ok());

@@ -20,6 +20,7 @@ std::vector<std::string> words(const std::vector<Action>& actions) {
   struct Word {
     std::string operator()(const action::Spawn& a) const { return "spawn " + std::to_string(a.slot); }
     std::string operator()(const action::Kill& a) const { return "kill " + std::to_string(a.slot); }
+    std::string operator()(const action::Abort& a) const { return "abort " + std::to_string(a.slot); }
     std::string operator()(const action::Drain& a) const { return "drain " + std::to_string(a.slot); }
     std::string operator()(const action::Announce& a) const {
       return std::to_string(a.slot) + ": " + std::string(to_string(a.from)) + " -> " + std::string(to_string(a.to));
@@ -108,7 +109,7 @@ TEST(Policy, a_worker_that_was_ready_for_a_while_is_forgiven) {
     pool.on_deadline();
   }
   pool.on(event::Ready{0});
-  pool.clock.advance(seconds(1));
+  pool.clock.advance(seconds(5));
   EXPECT_THAT(pool.on(event::Exited{0, kKilled}),
               ElementsAre("0: ready -> backing off", "0: backing off -> starting", "spawn 0"));
   EXPECT_EQ(pool.state.slots[0].failures, 1U);
@@ -119,7 +120,7 @@ TEST(Policy, a_worker_ready_for_a_moment_only_is_not_forgiven) {
   pool.start_all();
   pool.on(event::Exited{0, kKilled});
   pool.on(event::Ready{0});
-  pool.clock.advance(milliseconds(999));
+  pool.clock.advance(milliseconds(4'999));
   EXPECT_THAT(pool.on(event::Exited{0, kKilled}), ElementsAre("0: ready -> backing off"));
 }
 
@@ -242,6 +243,7 @@ const std::vector<Row> kTable{
     {Phase::kReady, "link closed", event::LinkClosed{0}, false, Phase::kEnding, {}},
     {Phase::kReady, "link broken", event::LinkBroken{0}, false, Phase::kEnding, {"kill 0"}},
     {Phase::kReady, "too early", event::Deadline{}, false, Phase::kReady, {}},
+    {Phase::kReady, "deadline", event::Deadline{}, true, Phase::kReady, {}},
     {Phase::kReady, "stop", event::Stop{}, false, Phase::kDraining, {"drain 0"}},
     {Phase::kReady, "stop at once", event::StopAtOnce{}, false, Phase::kEnding, {"drain 0", "kill 0"}},
     {Phase::kDraining, "ready", event::Ready{0}, false, Phase::kDraining, {}},

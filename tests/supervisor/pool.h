@@ -22,6 +22,8 @@ class Peer {
   /// Connects as another user, who belongs to no group but `gid`. Needs root.
   static Peer to_as(const std::string& path, uid_t uid, gid_t gid);
 
+  /// The connection itself; nothing is left here.
+  UniqueFd release() { return std::move(fd_); }
   void say(const std::string& text) const;
   /// The next line without its end; nothing at the end of the connection, or after `within`.
   std::optional<std::string> line(std::chrono::milliseconds within = std::chrono::seconds(20));

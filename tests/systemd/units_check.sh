@@ -6,8 +6,8 @@ source=$1 bin=$2
 units=$(mktemp -d)
 trap 'rm -rf "$units"' EXIT
 cp "$source"/systemd/*.service "$source"/systemd/*.socket "$units"
-# verify looks for the program, and the one that was just built is not installed.
-sed -i "s|/usr/bin/ringsided|$bin/ringsided|" "$units/ringside.service"
+# verify looks for the programs, and those that were just built are not installed.
+sed -i "s|/usr/bin/ringside|$bin/ringside|" "$units/ringside.service"
 
 faults=$(systemd-analyze verify --man=no "$units"/ringside*.socket "$units/ringside.service" 2>&1)
 [ -z "$faults" ] || { printf 'systemd-analyze verify:\n%s\n' "$faults"; exit 1; }

@@ -99,6 +99,8 @@ HttpDoor::~HttpDoor() = default;
 
 void HttpDoor::adopt(UniqueFd connection) { state_->server.adopt(std::move(connection)); }
 
+void HttpDoor::run(std::function<void()> what) { state_->server.run(std::move(what)); }
+
 void HttpDoor::announce_drain() { state_->draining.store(true, std::memory_order_relaxed); }
 
 void HttpDoor::drain(std::function<void()> drained) {

@@ -20,6 +20,8 @@ class HttpDoor {
 
   /// Serves a connected, non-blocking stream socket.
   void adopt(UniqueFd connection);
+  /// Runs `what` on the server's thread, soon. Any thread.
+  void run(std::function<void()> what);
   /// From now on /health says 503 "draining"; connections and calls go on, so that a prober can read it.
   void announce_drain();
   /// Answers what is under way, takes nothing new; `drained` is called once every connection is closed.

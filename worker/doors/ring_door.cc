@@ -47,6 +47,8 @@ void RingDoor::adopt(UniqueFd connection, pid_t peer_pid, uid_t peer_uid) {
   if (state_->thread) state_->mailbox->post({std::move(connection), peer_pid, peer_uid});
 }
 
+void RingDoor::run(std::function<void()> what) { state_->mailbox->run(std::move(what)); }
+
 void RingDoor::drain(std::function<void()> drained) {
   {
     const std::lock_guard lock(state_->mutex);

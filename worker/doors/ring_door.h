@@ -79,6 +79,9 @@ class RingDoor {
   /// thread.
   void adopt(UniqueFd connection, pid_t peer_pid, uid_t peer_uid);
 
+  /// Runs `what` on the ring thread, soon; dropped when there is none any more. Any thread.
+  void run(std::function<void()> what);
+
   /// Soft end: newcomers are refused ("draining"), nothing more is taken from rings (cancels included), an attachment
   /// ends when its calls are answered (its channel lives until the client or the gRPC server closes it). `drained` runs
   /// once, on the ring thread or this one, when none is left. Any thread, once.

@@ -46,6 +46,15 @@ void RingMailbox::drain(std::function<void()> drained) {
   wake();
 }
 
+void RingMailbox::run(std::function<void()> what) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return;
+    mail_.run.push_back(std::move(what));
+  }
+  wake();
+}
+
 void RingMailbox::stop() {
   {
     const std::lock_guard lock(mutex_);

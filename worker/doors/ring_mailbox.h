@@ -27,6 +27,7 @@ class RingMailbox {
     std::vector<Newcomer> newcomers;
     std::vector<std::uint64_t> look_at;  ///< attachments (their serial numbers) that were lied to, or are idle
     std::function<void()> drained;       ///< set once: a drain was asked for
+    std::vector<std::function<void()>> run;
     bool stop = false;
   };
 
@@ -37,6 +38,8 @@ class RingMailbox {
   void post(Newcomer newcomer);
   void look_at(std::uint64_t serial);
   void drain(std::function<void()> drained);
+  /// Runs on the ring thread; dropped after a stop.
+  void run(std::function<void()> what);
   void stop();
   /// The ring thread's: takes everything and clears the eventfd. After a stop the box takes no newcomer.
   Mail collect();

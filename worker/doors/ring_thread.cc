@@ -171,6 +171,7 @@ void RingThread::handle(Watch what, std::uint64_t serial) {
 
 void RingThread::read_mail() {
   RingMailbox::Mail mail = mailbox_->collect();
+  for (const auto& what : mail.run) what();
   stopping_ = stopping_ || mail.stop;
   for (Newcomer& newcomer : mail.newcomers) greet(std::move(newcomer));
   if (mail.drained) {

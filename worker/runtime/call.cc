@@ -12,9 +12,16 @@ bool Call::advance(Phase from, Phase to) { return phase_.compare_exchange_strong
 void Call::drop_hooks() {
   std::function<void()> dropped;
   std::function<void()> dropped_too;
+  std::shared_ptr<void> ticket;
   const std::lock_guard lock(mutex_);
+  ticket.swap(ticket_);
   dropped.swap(hook_);
   dropped_too.swap(room_hook_);
+}
+
+void Call::hold(std::shared_ptr<void> ticket) {
+  const std::lock_guard lock(mutex_);
+  if (!over()) ticket_ = std::move(ticket);
 }
 
 void Call::answer(mcp::Response response) {

@@ -37,6 +37,9 @@ class Call {
   /// Sends the answer. The first call counts, later ones are dropped. Any thread.
   void answer(mcp::Response response);
 
+  /// Kept until the answer is complete. Before the call is answered; once.
+  void hold(std::shared_ptr<void> ticket);
+
   // A stream instead, where streams() says so: begin(), write() any number of times, end(). Any thread, one at a time.
 
   /// `head` has a status and headers. False: the call has been answered already, or has begun.
@@ -80,6 +83,7 @@ class Call {
   std::mutex mutex_;
   std::function<void()> hook_;
   std::function<void()> room_hook_;
+  std::shared_ptr<void> ticket_;
 };
 
 }  // namespace ringside::worker

@@ -127,6 +127,7 @@ struct Runtime::State {
   const Clock& clock;
   const Invalidate invalidate;
   const std::shared_ptr<Ledger> ledger = std::make_shared<Ledger>();
+  const std::shared_ptr<Admissions> admissions = std::make_shared<Admissions>(options.admissions);
   Sessions sessions;
   const std::atomic<std::uint64_t>& epoch;
   const std::shared_ptr<Listeners> listeners = std::make_shared<Listeners>(ledger);
@@ -216,6 +217,13 @@ void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Ca
   const mcp::Request& request = call->request();
   const mcp::EnvelopeFault fault = reader.read(request.body, envelope);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
+  if (envelope.kind == mcp::Envelope::Kind::kRequest) {
+    const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
+    auto ticket = admissions->admit(
+        {static_cast<std::uint32_t>(call->door()), caller.owner, envelope.method, trace_of(request), now_ns});
+    if (ticket == nullptr) return answer(call, too_many_calls());
+    call->hold(std::move(ticket));
+  }
   if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") {
     return answer(call, initialize(request, envelope, reader, caller, now_ms));
   }
@@ -290,7 +298,11 @@ void Runtime::serve(const std::shared_ptr<Call>& call) {
 void Runtime::look_after_streams() { state_->look_after_streams(); }
 void Runtime::end_streams() { state_->listeners->end_all(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
-RuntimeStats Runtime::stats() const { return state_->ledger->stats(); }
+RuntimeStats Runtime::stats() const {
+  RuntimeStats stats = state_->ledger->stats();
+  stats.refused = state_->admissions->refused();
+  return stats;
+}
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }
 
 }  // namespace ringside::worker

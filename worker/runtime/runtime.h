@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "worker/runtime/admissions.h"
 #include "worker/runtime/call.h"
 #include "worker/store/store.h"
 #include "worker/upstream/upstream.h"
@@ -25,6 +26,7 @@ struct RuntimeOptions {
   Duration call_timeout = std::chrono::seconds(60);
   std::int64_t session_ttl_ms = 3'600'000;
   Duration catalog_ttl = std::chrono::seconds(30);
+  AdmissionOptions admissions = {};
   bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
   std::string version;
   std::string mode = "full";  ///< what HealthCheck says
@@ -33,6 +35,7 @@ struct RuntimeOptions {
 struct RuntimeStats {
   std::uint64_t calls = 0;
   std::uint32_t under_way = 0;
+  std::uint64_t refused = 0;  ///< 429
   std::array<std::uint64_t, kDoorCount> by_door{};
 };
 

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import threading
 
 from kit import (RUN, SERVICE, SOCKETS, eventually, is_active, is_alive, main_pid, ping, processes, run, sh, show, step,
                  tool, write)
@@ -161,16 +162,59 @@ def a_program_builds_against_the_installed_client_library():
     assert sh("/tmp/consumer/consumer", str(RUN)) == '{"jsonrpc":"2.0","id":1,"result":{}}'
 
 
+def pings_through(act):
+    """Pings through every door without a pause while `act` runs; how many there were. Each must be answered."""
+    done = threading.Event()
+
+    def go_on(door):
+        count = 0
+        while not done.is_set():
+            assert '"result":{}' in sh("ringside", "call", "ping", "--door", door)
+            count += 1
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        callers = [threads.submit(go_on, door) for door in ["ring", "handle", "grpc", "http"]]
+        try:
+            act()
+        finally:
+            done.set()
+        return sum(caller.result() for caller in callers)
+
+
 @step
-def installing_again_restarts_the_service_and_keeps_the_sockets():
-    before = main_pid()
-    inodes = {path: os.stat(path).st_ino for path in glob.glob(f"{RUN}/*.sock")}
-    dpkg("-i", *glob.glob("/in/*.deb"))
-    assert main_pid() not in (0, before)
+def a_reload_under_load_loses_no_call():
+    before, workers = main_pid(), processes("ringside-worker")
+    count = pings_through(lambda: sh("systemctl", "reload", SERVICE))
+    eventually("the end of the old workers", lambda: not any(is_alive(worker) for worker in workers))
+    assert main_pid() == before
+    assert show(SERVICE, "ActiveState") == "active"
+    return f"{count} calls"
+
+
+@step
+def a_reload_of_a_wrong_configuration_fails_and_changes_nothing():
+    before = processes("ringside-worker")
+    write("/etc/ringside/ringside.json", '{"workers": "many"}')
+    sh("systemctl", "reload", SERVICE, check=False)
+    assert "workers: expected" in sh("journalctl", "--no-pager", "-u", SERVICE, "-n", "20")
+    assert processes("ringside-worker") == before and is_active(SERVICE)
+    write("/etc/ringside/ringside.json", json.dumps(CONFIG))
     ping()
+
+
+@step
+def installing_again_upgrades_in_place_without_a_lost_call():
+    before, workers = main_pid(), processes("ringside-worker")
+    inodes = {path: os.stat(path).st_ino for path in glob.glob(f"{RUN}/*.sock")}
+    count = pings_through(lambda: dpkg("-i", *glob.glob("/in/*.deb")))
+    assert main_pid() == before
+    assert json.loads(sh("ringside", "status", "--json"))["upgrades"] == 1
+    eventually("the end of the old workers", lambda: not any(is_alive(worker) for worker in workers))
     assert {path: os.stat(path).st_ino for path in glob.glob(f"{RUN}/*.sock")} == inodes
     assert json.load(open("/etc/ringside/ringside.json")) == CONFIG, "the configuration is the administrator's"
     assert mode_and_owner("/etc/ringside/ringside.json") == ("0o640", "root:ringside")
+    return f"{count} calls"
 
 
 @step
