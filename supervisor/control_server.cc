@@ -7,8 +7,10 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "ringside/control/v1/control.grpc.pb.h"
@@ -17,9 +19,11 @@
 namespace ringside::supervisor {
 namespace {
 
-// The names that grpc.health.v1 knows here; the empty one is the whole.
-constexpr std::array<const char*, 3> kServices{"", "contextforge.mcp.runtime.v1.McpRuntime",
-                                               "ringside.control.v1.Control"};
+// docs/operations.md ("Health") has the names; the empty one is the whole.
+constexpr std::array<const char*, 2> kServing{"", "contextforge.mcp.runtime.v1.McpRuntime"};
+constexpr const char* kReadiness = "readiness";
+constexpr std::array<const char*, 2> kLiveness{"liveness", "ringside.control.v1.Control"};
+constexpr std::chrono::seconds kStuck{10};
 constexpr std::chrono::milliseconds kGoodbye{200};
 
 std::uint64_t ms_between(SteadyTime from, SteadyTime to) {
@@ -64,17 +68,49 @@ class ControlService final : public control::v1::Control::CallbackService {
 
 struct ControlServer::State {
   explicit State(const Clock& clock) : service(clock) {}
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      ending = true;
+    }
+    beaten.notify_all();
+    if (judge_of_life.joinable()) judge_of_life.join();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
-  void serve(bool serving) {
-    if (told == serving) return;
-    told = serving;
-    for (const char* name : kServices) server->GetHealthCheckService()->SetServingStatus(name, serving);
+  /// With the mutex.
+  void tell(bool serving, bool ready, bool alive) {
+    const std::array<bool, 3> now{serving, ready, alive};
+    if (std::exchange(told, now) == now) return;
+    auto* health = server->GetHealthCheckService();
+    for (const char* name : kServing) health->SetServingStatus(name, serving);
+    health->SetServingStatus(kReadiness, ready);
+    for (const char* name : kLiveness) health->SetServingStatus(name, alive);
+  }
+  void beat(bool serving, bool ready) {
+    const std::lock_guard lock(mutex);
+    tell(serving, ready, true);
+    ++beats;
+    beaten.notify_all();
+  }
+  void judge_life() {
+    std::unique_lock lock(mutex);
+    while (!ending) {
+      const bool alive = beaten.wait_for(lock, kStuck, [this, last = beats] { return ending || beats != last; });
+      if (!alive) tell(false, false, false);
+    }
   }
 
   ControlService service;
   std::optional<rpc::Acceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
-  std::optional<bool> told;  ///< to the health service
+  std::mutex mutex;  // guards what follows
+  std::condition_variable beaten;
+  std::uint64_t beats = 0;
+  bool ending = false;
+  std::optional<std::array<bool, 3>> told;  ///< to the health service
+  std::thread judge_of_life;
 };
 
 ControlServer::ControlServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -89,7 +125,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::start(const Clock& clock) 
   builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
   state->server = builder.BuildAndStart();
   if (state->server == nullptr) return Error{Code::kSystem, 0, "the control server cannot start"};
-  state->serve(false);
+  state->beat(false, false);
+  state->judge_of_life = std::thread([at = state.get()] { at->judge_life(); });
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(state)));
 }
 
@@ -102,9 +139,12 @@ ControlServer::~ControlServer() {
 void ControlServer::adopt(UniqueFd connection) { state_->acceptor->adopt(std::move(connection)); }
 
 void ControlServer::publish(Snapshot snapshot) {
-  const bool serving = snapshot.serving;
+  const bool serving = snapshot.health.serving;
+  const bool ready = snapshot.health.ready;
+  snapshot.status.set_health(std::string(snapshot.health.status));
+  snapshot.status.set_health_reason(snapshot.health.reason);
   state_->service.publish(std::move(snapshot));
-  state_->serve(serving);
+  state_->beat(serving, ready);
 }
 
 }  // namespace ringside::supervisor

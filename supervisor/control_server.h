@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "ringside/control/v1/control.pb.h"
+#include "supervisor/health.h"
 
 namespace ringside::supervisor {
 
@@ -18,10 +19,11 @@ struct Snapshot {
   control::v1::StatusResponse status;       ///< without uptime_ms and up_ms
   SteadyTime started;                       ///< the supervisor
   std::vector<SteadyTime> workers_started;  ///< by index in status.workers; SteadyTime::max(): no process
-  bool serving = false;                     ///< at least one worker is ready
+  OverallHealth health;
 };
 
-/// publish() and adopt() belong to the loop's thread; calls are answered on gRPC's.
+/// publish() and adopt() belong to the loop's thread; calls are answered on gRPC's. A loop that has not published for
+/// 10 s is stuck: then nothing is SERVING, "liveness" included.
 class ControlServer {
  public:
   /// kSystem when gRPC cannot start. `clock` outlives the server.

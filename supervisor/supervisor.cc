@@ -33,6 +33,8 @@ Worker::State state_of(Phase phase) {
   return Worker::STATE_UNKNOWN;
 }
 
+constexpr Duration kBeat = std::chrono::seconds(1);
+
 std::int64_t to_ms(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
@@ -87,6 +89,7 @@ Status Supervisor::start() {
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
   expiry_timer_ = RS_TRY(loop_.timer([this] { handover_.expire(); }));
   watchdog_timer_ = RS_TRY(loop_.timer([this] { on_watchdog_due(); }));
+  beat_timer_ = RS_TRY(loop_.timer([this] { on_beat(); }));
   Listeners::Hooks hooks;
   hooks.may_accept = [this] { return may_accept(); };
   hooks.to_worker = [this](Accepted connection) { handover_.offer(std::move(connection)); };
@@ -104,6 +107,7 @@ Status Supervisor::start() {
 Status Supervisor::run() {
   log::info("supervisor started runtime_dir={} workers={} version={}", folder_.path(), slots_.size(), options_.version);
   on_watchdog_due();
+  on_beat();
   apply(event::Deadline{});
   while (!finished_) {
     settle();
@@ -185,6 +189,7 @@ Status Supervisor::spawn_worker(std::size_t index) {
 
 void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& message) {
   Slot& slot = slots_[index];
+  slot.heard = clock_.now();
   changed_ = true;
   switch (message.message_case()) {
     case link::v1::ToSupervisor::kReady:
@@ -232,6 +237,21 @@ void Supervisor::on_watchdog_due() {
   if (!interval) return;
   notifier_.alive();
   watchdog_timer_.arm(clock_.now() + *interval);
+}
+
+/// What is published is never older than this, since health is also about who says nothing.
+void Supervisor::on_beat() {
+  changed_ = true;
+  beat_timer_.arm(clock_.now() + kBeat);
+}
+
+OverallHealth Supervisor::health() const {
+  std::vector<WorkerHealth> workers;
+  const SteadyTime now = clock_.now();
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    workers.push_back({is_ready(i), now - slots_[i].heard, slots_[i].report.health()});
+  }
+  return judge(policy_.stopping, options_.config.workers, workers);
 }
 
 bool Supervisor::is_ready(std::size_t index) const {
@@ -307,7 +327,7 @@ void Supervisor::publish() {
     rings += slot.report.rings();
   }
   notifier_.status(status_line(loads().size(), slots_.size(), rings));
-  snapshot.serving = !policy_.stopping && !loads().empty();
+  snapshot.health = health();
   control_->publish(std::move(snapshot));
 }
 

@@ -62,6 +62,7 @@ class Supervisor {
     control::v1::WorkerReport report;  ///< the process's last
     std::uint64_t handed = 0;          ///< to the process
     std::uint64_t handed_since_report = 0;
+    SteadyTime heard{};  ///< of the process, last
   };
 
   Supervisor(SupervisorOptions options, const Clock& clock, RuntimeFolder folder, EpochPage epoch, EventLoop loop);
@@ -88,6 +89,8 @@ class Supervisor {
   /// Brings everything in line with the state, after each event.
   void settle();
   void publish();
+  [[nodiscard]] OverallHealth health() const;
+  void on_beat();
 
   SupervisorOptions options_;
   const Clock& clock_;
@@ -109,6 +112,7 @@ class Supervisor {
   EventSource policy_timer_;
   EventSource expiry_timer_;
   EventSource watchdog_timer_;
+  EventSource beat_timer_;
 };
 
 }  // namespace ringside::supervisor

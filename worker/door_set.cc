@@ -173,6 +173,12 @@ void DoorSet::drain(Duration within) {
 #endif
 }
 
+void DoorSet::tell([[maybe_unused]] Health health) {
+#if RINGSIDE_WITH_GRPC
+  if (state_->grpc) state_->grpc->tell(health);
+#endif
+}
+
 void DoorSet::report(control::v1::WorkerReport& report) {
   report.set_connections_open(state_->handed_over.count());
 #if RINGSIDE_WITH_RINGS

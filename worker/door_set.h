@@ -30,6 +30,8 @@ class DoorSet {
   void adopt(const link::v1::Connection& about, UniqueFd connection);
   /// Takes nothing new and answers what is under way within that time. Blocks.
   void drain(Duration within);
+  /// How the worker is, for those who watch its health. Any thread.
+  void tell(Health health);
   /// Adds the doors' part of a report.
   void report(control::v1::WorkerReport& report);
 

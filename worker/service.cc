@@ -9,6 +9,8 @@
 namespace ringside::worker {
 namespace {
 
+constexpr auto kStoreEvery = std::chrono::seconds(1);
+
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
 std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
@@ -73,20 +75,26 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   runtime_ = std::make_unique<Runtime>(runtime_options(config), system_clock(), std::move(store),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
+  runtime_->watch_store(kStoreEvery);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
   return {};
 }
 
 void Service::drain(Duration within) {
+  draining_.store(true, std::memory_order_relaxed);
   runtime_->end_streams();
   doors_->drain(within);
 }
 
 void Service::report() {
   runtime_->look_after_streams();
+  runtime_->look_after_upstreams();
+  const Health health = draining_.load(std::memory_order_relaxed) ? Health::kDraining : runtime_->health();
+  doors_->tell(health);
   link::v1::ToSupervisor message;
   auto& report = *message.mutable_report();
   const RuntimeStats stats = runtime_->stats();
+  report.set_health(std::string(to_string(health)));
   report.set_calls(stats.calls);
   report.set_calls_under_way(stats.under_way);
   static constexpr const char* kNames[kDoorCount] = {"ring", "handle", "grpc", "http"};

@@ -44,9 +44,13 @@ void set_up_call(CLI::App& app, CallCommand& command) {
 }
 
 void set_up_health(CLI::App& app, HealthCommand& command) {
-  app.add_option("--socket", command.socket, "runtime (a worker) or control (the supervisor)")
+  app.add_option("--socket", command.socket, "runtime (a worker, the default) or control (the supervisor)")
       ->check(CLI::IsMember({"runtime", "control"}));
-  app.add_option("--service", command.service, "Service to ask for; none: the whole process");
+  auto* service = app.add_option("--service", command.service, "Service to ask for; none: the whole process");
+  auto* live = app.add_flag("--liveness", command.liveness, "Ask the supervisor whether it is alive; if not, restart");
+  auto* ready = app.add_flag("--readiness", command.readiness, "Ask the supervisor whether calls are taken");
+  live->excludes(service)->excludes(ready);
+  ready->excludes(service);
   app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
 }
 

@@ -1,5 +1,6 @@
 #include "worker/runtime/runtime.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -15,13 +16,17 @@
 #include "worker/runtime/ledger.h"
 #include "worker/runtime/listeners.h"
 #include "worker/runtime/sessions.h"
+#include "worker/runtime/store_watch.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr std::string_view kEchoPath = "/_ringside/echo";
 constexpr std::string_view kToolsChanged = R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})";
-constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expired
+constexpr auto kLookEvery = std::chrono::seconds(60);            // for sessions that expired
+// At an upstream that has failed: after the first, doubling to the second.
+constexpr Duration kLookAgainFirst = std::chrono::seconds(1);
+constexpr Duration kLookAgainMost = std::chrono::seconds(30);
 constexpr std::string_view kStoreDown = "the session store is not available";
 
 mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
@@ -133,9 +138,13 @@ struct Runtime::State {
   const std::shared_ptr<Backends> backends;
   const std::shared_ptr<CatalogCache> catalog;
   const std::shared_ptr<Forward> forward;
+  std::unique_ptr<StoreWatch> store_watch;         // after the sessions, which it asks
+  mutable std::atomic<bool> asked_health = false;  // somebody wants to know how the upstreams are
 
   void serve(const std::shared_ptr<Call>& call);
   void look_after_streams();
+  void look_after_upstreams();
+  [[nodiscard]] Health health() const;
   void answer(const std::shared_ptr<Call>& call, mcp::Response response) { ledger->answer(call, std::move(response)); }
 
  private:
@@ -149,7 +158,36 @@ struct Runtime::State {
   // Of look_after_streams(), which one thread calls.
   std::uint64_t looked_epoch_ = 0;
   SteadyTime look_by_{};
+  struct Look {
+    SteadyTime at{};
+    Duration again = kLookAgainFirst;
+  };
+  std::vector<Look> looks_;  // by upstream
 };
+
+Health Runtime::State::health() const {
+  if (store_watch && !store_watch->good()) return Health::kNotReady;
+  const auto all = backends->statuses();
+  const bool none =
+      !all.empty() && std::all_of(all.begin(), all.end(), [](const auto& each) { return each.state == "failed"; });
+  return none ? Health::kDegraded : Health::kOk;
+}
+
+void Runtime::State::look_after_upstreams() {
+  const SteadyTime now = clock.now();
+  const bool asked = asked_health.load(std::memory_order_relaxed);
+  const auto all = backends->statuses();
+  looks_.resize(all.size());
+  for (std::size_t index = 0; index < all.size(); ++index) {
+    const bool failed = all[index].state == "failed";
+    Look& look = looks_[index];
+    if (!failed) look.again = kLookAgainFirst;
+    if ((!failed && !(asked && all[index].state == "idle")) || now < look.at) continue;
+    look.at = now + look.again;
+    look.again = std::min(2 * look.again, kLookAgainMost);
+    catalog->look_at(index);
+  }
+}
 
 void Runtime::State::serve(const std::shared_ptr<Call>& call) {
   ledger->begin(call->door());
@@ -288,6 +326,16 @@ void Runtime::serve(const std::shared_ptr<Call>& call) {
 }
 
 void Runtime::look_after_streams() { state_->look_after_streams(); }
+void Runtime::look_after_upstreams() { state_->look_after_upstreams(); }
+void Runtime::watch_store(Duration every) {
+  state_->store_watch = std::make_unique<StoreWatch>([sessions = &state_->sessions] { return sessions->check_store(); },
+                                                     every, state_->clock);
+}
+Health Runtime::health() const { return state_->health(); }
+Health Runtime::ask_health() const {
+  state_->asked_health.store(true, std::memory_order_relaxed);
+  return state_->health();
+}
 void Runtime::end_streams() { state_->listeners->end_all(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const { return state_->ledger->stats(); }

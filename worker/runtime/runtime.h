@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "worker/runtime/call.h"
+#include "worker/runtime/health.h"
 #include "worker/store/store.h"
 #include "worker/upstream/upstream.h"
 
@@ -51,6 +52,15 @@ class Runtime {
 
   /// Once in a while: ends streams whose session has ended, at another worker perhaps. May ask the store.
   void look_after_streams();
+  /// About once a second: asks upstreams that have failed whether they are back, so that health comes back without a
+  /// call; and, once somebody has asked for health, those that nobody has called yet.
+  void look_after_upstreams();
+  /// From now on the store is asked every so often, on a thread of its own, whether it does its work. Once.
+  void watch_store(Duration every);
+  /// How this worker is; a door adds whether it drains. Any thread.
+  [[nodiscard]] Health health() const;
+  /// The same for somebody outside who asks.
+  [[nodiscard]] Health ask_health() const;
   /// Ends the streams that nothing else ends, so that the doors can drain. From now on new ones end at once.
   void end_streams();
 

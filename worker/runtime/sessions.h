@@ -39,6 +39,8 @@ class Sessions {
                                     std::string_view protocol_version, std::int64_t now_ms);
   /// True when the store says that there is no such session (any more).
   [[nodiscard]] bool gone(const std::string& id, std::int64_t now_ms);
+  /// Whether the store does its work. Asks it.
+  [[nodiscard]] Status check_store() { return store_->check(); }
   /// Ends a session in the store and here. kAdmitted: this call ended it; kUnknown: there was none any more.
   [[nodiscard]] SessionOutcome erase(const std::string& id);
 

@@ -79,7 +79,13 @@ Result<std::string> agreed_version(std::string_view upstream, std::string_view a
 UpstreamDone Tally::counted(UpstreamDone done) {
   calls_.fetch_add(1, std::memory_order_relaxed);
   return [this, done = std::move(done)](Result<std::string> response) {
-    if (!response.ok()) failures_.fetch_add(1, std::memory_order_relaxed);
+    if (response.ok()) {
+      ready();
+    } else {
+      failures_.fetch_add(1, std::memory_order_relaxed);
+      // Not reached, or gone. Any other failure is that of one call.
+      if (response.error().code == Code::kUnavailable) failed();
+    }
     done(std::move(response));
   };
 }

@@ -15,7 +15,7 @@ namespace ringside::worker {
 struct UpstreamStatus {
   std::string name;
   std::string kind;   ///< http, stdio, builtin
-  std::string state;  ///< idle, ready, failed
+  std::string state;  ///< idle (never asked), ready, failed (not reached when it was last asked)
   std::uint64_t calls = 0;
   std::uint64_t failures = 0;
 };
