@@ -1,10 +1,13 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 
+#include "base/journal.h"
 #include "base/text.h"
 
 namespace ringside::log {
@@ -12,8 +15,11 @@ namespace ringside::log {
 void init(std::string_view program, std::string_view level) {
   const std::string lower = ascii_lower(level);
   const auto known = lower == "off" || spdlog::level::from_str(lower) != spdlog::level::off;
-  auto logger =
-      std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  const char* const stream = std::getenv("JOURNAL_STREAM");  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  spdlog::sink_ptr sink;
+  if (stream != nullptr && is_journal_stream(stream, STDERR_FILENO)) sink = JournalSink::open();
+  if (sink == nullptr) sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  auto logger = std::make_shared<spdlog::logger>(std::string(program), std::move(sink));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n[%P]: %v");
   logger->set_level(known ? spdlog::level::from_str(lower) : spdlog::level::info);
   logger->flush_on(spdlog::level::trace);
