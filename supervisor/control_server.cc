@@ -38,19 +38,28 @@ class ControlService final : public control::v1::Control::CallbackService {
 
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const control::v1::StatusRequest* /*request*/,
                                    control::v1::StatusResponse* response) override {
-    const SteadyTime now = clock_.now();
-    {
-      const std::lock_guard lock(mutex_);
-      *response = snapshot_.status;
-      response->set_uptime_ms(ms_between(snapshot_.started, now));
-      for (int i = 0; i < response->workers_size(); ++i) {
-        const SteadyTime since = snapshot_.workers_started[static_cast<std::size_t>(i)];
-        response->mutable_workers(i)->set_up_ms(ms_between(since, now));
-      }
-    }
+    *response = status();
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
+  }
+
+  [[nodiscard]] control::v1::StatusResponse status() const {
+    const SteadyTime now = clock_.now();
+    const std::lock_guard lock(mutex_);
+    control::v1::StatusResponse status = snapshot_.status;
+    status.set_uptime_ms(ms_between(snapshot_.started, now));
+    for (int i = 0; i < status.workers_size(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      auto& worker = *status.mutable_workers(i);
+      worker.set_up_ms(ms_between(snapshot_.workers_started[at], now));
+      if (snapshot_.meters == nullptr || at >= snapshot_.meters->workers.size()) continue;
+      *worker.mutable_report()->mutable_meters() = snapshot_.meters->workers[at];
+    }
+    if (snapshot_.meters == nullptr) return status;
+    *status.mutable_totals() = snapshot_.meters->totals;
+    status.mutable_worker_exits()->insert(snapshot_.meters->exits.begin(), snapshot_.meters->exits.end());
+    return status;
   }
 
   void publish(Snapshot snapshot) {
@@ -60,7 +69,7 @@ class ControlService final : public control::v1::Control::CallbackService {
 
  private:
   const Clock& clock_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   Snapshot snapshot_;
 };
 
@@ -137,6 +146,8 @@ ControlServer::~ControlServer() {
 }
 
 void ControlServer::adopt(UniqueFd connection) { state_->acceptor->adopt(std::move(connection)); }
+
+control::v1::StatusResponse ControlServer::status() const { return state_->service.status(); }
 
 void ControlServer::publish(Snapshot snapshot) {
   const bool serving = snapshot.health.serving;

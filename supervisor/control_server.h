@@ -11,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "ringside/control/v1/control.pb.h"
 #include "supervisor/health.h"
+#include "supervisor/meter_book.h"
 
 namespace ringside::supervisor {
 
@@ -20,6 +21,7 @@ struct Snapshot {
   SteadyTime started;                       ///< the supervisor
   std::vector<SteadyTime> workers_started;  ///< by index in status.workers; SteadyTime::max(): no process
   OverallHealth health;
+  std::shared_ptr<const MeterBook::View> meters;  ///< may be null
 };
 
 /// publish() and adopt() belong to the loop's thread; calls are answered on gRPC's. A loop that has not published for
@@ -36,6 +38,8 @@ class ControlServer {
   /// Serves a connected, non-blocking stream socket.
   void adopt(UniqueFd connection);
   void publish(Snapshot snapshot);
+  /// What a Status call answers now. Any thread.
+  [[nodiscard]] control::v1::StatusResponse status() const;
 
  private:
   struct State;

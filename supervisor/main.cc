@@ -57,6 +57,7 @@ int run(const CommandLine& line) {
   options.runtime_dir = line.runtime_dir;
   options.worker_program = line.worker_program;
   options.version = RINGSIDE_VERSION;
+  options.metrics_port = line.metrics_port;
   options.seed = random_u64();
   const auto supervisor = Supervisor::create(std::move(options), system_clock());
   if (!supervisor.ok()) {

@@ -84,6 +84,13 @@ Supervisor::~Supervisor() = default;
 
 Status Supervisor::start() {
   control_ = RS_TRY(ControlServer::start(clock_));
+  metrics_ = std::make_unique<MetricsServer>([this] { return control_->status(); }, clock_);
+  if (options_.metrics_port != 0) {
+    const Status listening = metrics_->listen(options_.metrics_port);
+    if (!listening.ok())
+      log::error("no metrics at 127.0.0.1:{}: {}", options_.metrics_port, error_text(listening.error()));
+    RS_TRY_STATUS(listening);
+  }
   terminate_ = RS_TRY(loop_.signal(SIGTERM, [this](pid_t sender) { on_signal("SIGTERM", sender); }));
   interrupt_ = RS_TRY(loop_.signal(SIGINT, [this](pid_t sender) { on_signal("SIGINT", sender); }));
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
@@ -94,6 +101,7 @@ Status Supervisor::start() {
   hooks.may_accept = [this] { return may_accept(); };
   hooks.to_worker = [this](Accepted connection) { handover_.offer(std::move(connection)); };
   hooks.to_control = [this](UniqueFd connection) { control_->adopt(std::move(connection)); };
+  hooks.to_metrics = [this](UniqueFd connection) { metrics_->adopt(std::move(connection)); };
   hooks.refused = [this](UniqueFd fd) {
     changed_ = true;
     if (fd) handover_.linger(std::move(fd));
@@ -197,6 +205,7 @@ void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& messag
       break;
     case link::v1::ToSupervisor::kReport:
       slot.report = message.report();
+      meters_.reported(index, slot.report);
       slot.handed_since_report = 0;
       break;
     case link::v1::ToSupervisor::kAdvanceEpoch: {
@@ -219,6 +228,7 @@ void Supervisor::on_exited(std::size_t index, Exit exit) {
   const auto gone = std::move(slots_[index].process);
   slots_[index].started = SteadyTime::max();
   slots_[index].report.Clear();
+  meters_.ended(index, slots_[index].last_exit);
   if (!policy_.stopping) handover_.worker_gone(index);
   apply(event::Exited{index, exit});
 }
@@ -328,6 +338,7 @@ void Supervisor::publish() {
   }
   notifier_.status(status_line(loads().size(), slots_.size(), rings));
   snapshot.health = health();
+  snapshot.meters = meters_.view();
   control_->publish(std::move(snapshot));
 }
 

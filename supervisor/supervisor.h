@@ -23,6 +23,8 @@
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/listeners.h"
+#include "supervisor/meter_book.h"
+#include "supervisor/metrics_server.h"
 #include "supervisor/notify.h"
 #include "supervisor/policy.h"
 #include "supervisor/runtime_folder.h"
@@ -36,6 +38,7 @@ struct SupervisorOptions {
   std::string runtime_dir = "/run/ringside";
   std::string worker_program;  ///< a path
   std::string version;
+  std::uint16_t metrics_port = 0;  ///< on loopback, beside metrics.sock; 0: none
   PolicyOptions policy;
   std::uint64_t seed = 0;  ///< of the policy's jitter
 };
@@ -104,7 +107,9 @@ class Supervisor {
   bool finished_ = false;
   bool was_ready_ = false;
   bool changed_ = true;  ///< something that control.sock tells
+  MeterBook meters_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_;
   std::vector<Slot> slots_;
   std::unique_ptr<Listeners> listeners_;
   EventSource terminate_;

@@ -186,7 +186,16 @@ void DoorSet::report(control::v1::WorkerReport& report) {
     const RingDoorStats stats = state_->rings->stats();
     report.set_rings(stats.rings);
     report.set_ring_bytes(stats.bytes);
-    for (const auto& [reason, count] : stats.refusals) (*report.mutable_ring_refusals())[reason] = count;
+    auto& rings = *report.mutable_meters()->mutable_rings();
+    rings.set_doorbells(stats.doorbells);
+    rings.set_wakes(stats.wakes);
+    rings.set_answers_inline(stats.answers_inline);
+    rings.set_answers_in_parts(stats.answers_in_parts);
+    rings.set_requests_in_parts(stats.requests_in_parts);
+    for (const auto& [reason, count] : stats.refusals) {
+      (*report.mutable_ring_refusals())[reason] = count;
+      (*rings.mutable_refusals())[reason] = count;
+    }
   }
 #endif
 }

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::string_view kEchoPath = "/_ringside/echo";
 constexpr std::string_view kToolsChanged = R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})";
-constexpr auto kLookEvery = std::chrono::seconds(60);            // for sessions that expired
+constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expired
 // At an upstream that has failed: after the first, doubling to the second.
 constexpr Duration kLookAgainFirst = std::chrono::seconds(1);
 constexpr Duration kLookAgainMost = std::chrono::seconds(30);
@@ -114,6 +114,7 @@ struct Runtime::State {
       : options(std::move(options_in)),
         clock(clock_in),
         invalidate(std::move(invalidate_in)),
+        ledger(std::make_shared<Ledger>(LedgerOptions{options.slow_call, options.id_seed}, clock)),
         sessions(options.session_ttl_ms, std::move(store), epoch_in),
         epoch(epoch_in),
         backends(std::make_shared<Backends>(std::move(upstreams))),
@@ -131,7 +132,7 @@ struct Runtime::State {
   const RuntimeOptions options;
   const Clock& clock;
   const Invalidate invalidate;
-  const std::shared_ptr<Ledger> ledger = std::make_shared<Ledger>();
+  const std::shared_ptr<Ledger> ledger;
   Sessions sessions;
   const std::atomic<std::uint64_t>& epoch;
   const std::shared_ptr<Listeners> listeners = std::make_shared<Listeners>(ledger);
@@ -190,7 +191,7 @@ void Runtime::State::look_after_upstreams() {
 }
 
 void Runtime::State::serve(const std::shared_ptr<Call>& call) {
-  ledger->begin(call->door());
+  ledger->begin(*call);
   mcp::Request& request = call->request();
   if (options.transport_echo && request.path == kEchoPath && request.method == "POST") {
     mcp::Response echo;
@@ -206,6 +207,7 @@ void Runtime::State::serve(const std::shared_ptr<Call>& call) {
                                 : rpc::detail_error(400, "Invalid auth context"));
   }
   if (request.method == "POST") return serve_post(call, *caller, now_ms);
+  call->notes().method = request.method == "DELETE" ? Method::kEnd : Method::kListen;
   if (request.method == "DELETE") return serve_delete(call, *caller, now_ms);
   serve_get(call, *caller, now_ms);
 }
@@ -254,6 +256,9 @@ void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Ca
   const mcp::Request& request = call->request();
   const mcp::EnvelopeFault fault = reader.read(request.body, envelope);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
+  call->notes().method = envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
+                         : envelope.kind == mcp::Envelope::Kind::kRequest    ? method_of(envelope.method)
+                                                                             : Method::kOther;
   if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") {
     return answer(call, initialize(request, envelope, reader, caller, now_ms));
   }
@@ -339,6 +344,9 @@ Health Runtime::ask_health() const {
 void Runtime::end_streams() { state_->listeners->end_all(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const { return state_->ledger->stats(); }
+RuntimeMeters Runtime::meters() const {
+  return {state_->ledger->meter().read(), state_->sessions.stats(), state_->listeners->open()};
+}
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }
 
 }  // namespace ringside::worker

@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "worker/runtime/call.h"
 #include "worker/runtime/health.h"
+#include "worker/runtime/meter.h"
+#include "worker/runtime/sessions.h"
 #include "worker/store/store.h"
 #include "worker/upstream/upstream.h"
 
@@ -29,12 +31,21 @@ struct RuntimeOptions {
   bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
   std::string version;
   std::string mode = "full";  ///< what HealthCheck says
+  Duration slow_call{0};      ///< a call that takes as long gets a line in the log; 0: none does
+  std::uint64_t id_seed = 0;  ///< of the ids of calls that bring none; of this worker alone
 };
 
 struct RuntimeStats {
   std::uint64_t calls = 0;
   std::uint32_t under_way = 0;
   std::array<std::uint64_t, kDoorCount> by_door{};
+};
+
+/// What a report tells beside that.
+struct RuntimeMeters {
+  std::vector<CallCount> calls;
+  SessionStats sessions;
+  std::size_t listening = 0;  ///< streams that were opened with GET
 };
 
 class Runtime {
@@ -66,6 +77,7 @@ class Runtime {
 
   [[nodiscard]] const RuntimeOptions& options() const;
   [[nodiscard]] RuntimeStats stats() const;
+  [[nodiscard]] RuntimeMeters meters() const;
   [[nodiscard]] std::vector<UpstreamStatus> upstreams() const;
 
  private:

@@ -78,7 +78,8 @@ Result<std::string> agreed_version(std::string_view upstream, std::string_view a
 
 UpstreamDone Tally::counted(UpstreamDone done) {
   calls_.fetch_add(1, std::memory_order_relaxed);
-  return [this, done = std::move(done)](Result<std::string> response) {
+  return [this, began = system_clock().now(), done = std::move(done)](Result<std::string> response) {
+    latency_.record(system_clock().now() - began);
     if (response.ok()) {
       ready();
     } else {
@@ -98,8 +99,13 @@ void Tally::dropped(std::string_view why, std::string_view shown) {
 }
 
 UpstreamStatus Tally::status() const {
-  return {name_, std::string(kind_), state_.load(), calls_.load(std::memory_order_relaxed),
-          failures_.load(std::memory_order_relaxed)};
+  return {name_,
+          std::string(kind_),
+          state_.load(),
+          calls_.load(std::memory_order_relaxed),
+          failures_.load(std::memory_order_relaxed),
+          latency_.counts(),
+          latency_.seconds()};
 }
 
 }  // namespace ringside::worker
