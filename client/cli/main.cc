@@ -8,8 +8,10 @@
 
 #include "base/log.h"
 #include "client/cli/call.h"
+#include "client/cli/debug_bundle.h"
 #include "client/cli/health.h"
 #include "client/cli/status.h"
+#include "client/cli/top.h"
 
 namespace ringside::cli {
 namespace {
@@ -59,11 +61,24 @@ void set_up_status(CLI::App& app, StatusCommand& command) {
   app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
 }
 
+void set_up_top(CLI::App& app, TopCommand& command) {
+  app.add_flag("--json", command.json, "Print one frame as JSON, and end");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for an answer")->check(CLI::PositiveNumber);
+}
+
+void set_up_debug_bundle(CLI::App& app, DebugBundleCommand& command) {
+  app.add_option("--config", command.config, "The configuration; its secrets are left out")->capture_default_str();
+  app.add_option("--output", command.output, "File to make (default: ringside-debug-TIME.tar.gz)");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for each answer")->check(CLI::PositiveNumber);
+}
+
 int run(int argc, char** argv) {
   std::string runtime_dir = "/run/ringside";
   CallCommand call;
   HealthCommand health;
   StatusCommand status;
+  TopCommand top;
+  DebugBundleCommand bundle;
   CLI::App app(kAbout, "ringside");
   app.set_version_flag("--version", RINGSIDE_VERSION);
   app.require_subcommand(1);
@@ -77,16 +92,22 @@ int run(int argc, char** argv) {
   set_up_call(*call_app, call);
   set_up_health(*health_app, health);
   set_up_status(*status_app, status);
+  auto* top_app = app.add_subcommand("top", "Show what it does right now, again each second; q ends");
+  set_up_top(*top_app, top);
+  auto* bundle_app = app.add_subcommand("debug-bundle", "Pack what a helper needs to see, without secrets");
+  set_up_debug_bundle(*bundle_app, bundle);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& fault) {
     return app.exit(fault) == 0 ? kFine : kWrongUsage;
   }
-  call.runtime_dir = health.runtime_dir = status.runtime_dir = runtime_dir;
+  call.runtime_dir = health.runtime_dir = status.runtime_dir = top.runtime_dir = bundle.runtime_dir = runtime_dir;
   ExitCode code = kFine;
   if (call_app->parsed()) code = run_call(call, std::cin, std::cout, std::cerr);
   if (health_app->parsed()) code = run_health(health, std::cout, std::cerr);
   if (status_app->parsed()) code = run_status(status, std::cout, std::cerr);
+  if (top_app->parsed()) code = run_top(top, std::cout, std::cerr);
+  if (bundle_app->parsed()) code = run_debug_bundle(bundle, std::cout, std::cerr);
   if (!std::cout.flush()) {
     std::cerr << "ringside: the answer could not be written to standard output\n";
     return kAnsweredWithError;

@@ -41,13 +41,14 @@ std::string joined(const Texts& texts, const char* between) {
 }
 
 std::string workers_of(const control::StatusResponse& status) {
-  Table table({">WORKER", ">PID", "STATE", ">RESTARTS", "LAST EXIT", ">UP", ">CONNECTIONS", ">RINGS", ">CALLS"});
+  Table table(
+      {">WORKER", ">PID", "STATE", ">RESTARTS", "LAST EXIT", ">UP", ">CONNECTIONS", ">RINGS", ">CALLS", ">RSS"});
   for (const auto& worker : status.workers()) {
     const auto& report = worker.report();
     table.add({std::to_string(worker.index()), worker.pid() == 0 ? "-" : std::to_string(worker.pid()), state_of(worker),
                std::to_string(worker.restarts()), worker.last_exit().empty() ? "-" : worker.last_exit(),
                duration_of(worker.up_ms()), std::to_string(report.connections_open()), std::to_string(report.rings()),
-               std::to_string(report.calls())});
+               std::to_string(report.calls()), std::to_string(report.rss_bytes() >> 20U) + " MiB"});
   }
   return table.text();
 }
@@ -99,6 +100,8 @@ std::string describe(const control::StatusResponse& status) {
   return "ringsided " + status.version() + ", pid " + std::to_string(status.pid()) + ", up " +
          duration_of(status.uptime_ms()) + ", in " + status.runtime_dir() +
          "\ndoors: " + (status.doors().empty() ? "none" : joined(status.doors(), " ")) +
+         "\nhealth: " + (status.health().empty() ? "unknown" : status.health()) +
+         (status.health_reason().empty() ? "" : " (" + status.health_reason() + ")") +
          "\nworkers: " + std::to_string(ready) + " of " + std::to_string(status.workers_wanted()) + " ready\n\n" +
          workers_of(status) + upstreams_of(status) + refusals_of(status);
 }
