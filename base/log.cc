@@ -1,10 +1,13 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 
+#include "base/journal.h"
 #include "base/text.h"
 
 namespace ringside::log {
@@ -22,8 +25,11 @@ spdlog::level::level_enum level_of(std::string_view level) {
 void set_level(std::string_view level) { spdlog::set_level(level_of(level)); }
 
 void init(std::string_view program, std::string_view level) {
-  auto logger =
-      std::make_shared<spdlog::logger>(std::string(program), std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  const char* const stream = std::getenv("JOURNAL_STREAM");  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  spdlog::sink_ptr sink;
+  if (stream != nullptr && is_journal_stream(stream, STDERR_FILENO)) sink = JournalSink::open();
+  if (sink == nullptr) sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  auto logger = std::make_shared<spdlog::logger>(std::string(program), std::move(sink));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %n[%P]: %v");
   logger->set_level(level_of(level));
   logger->flush_on(spdlog::level::trace);

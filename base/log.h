@@ -1,5 +1,6 @@
 #pragma once
-// Logging: spdlog, one line per event on stderr. Messages are a short sentence followed by key=value pairs:
+// Logging: spdlog, one line per event on stderr, or one entry in the journal (journal.h) where systemd has made stderr
+// the journal's. Messages are a short sentence followed by key=value pairs:
 //   log::info("worker ready pid={} restarts={}", pid, restarts);
 // Never log a body, a header value, a token or an environment value. Any thread may log.
 
@@ -14,7 +15,7 @@ using spdlog::error;
 using spdlog::info;
 using spdlog::warn;
 
-/// Sends the log to stderr as `LEVEL program[pid]: message`; call once, first thing in main.
+/// Sends the log to the journal, or to stderr as `LEVEL program[pid]: message`; call once, first thing in main.
 /// `level` is one of debug, info, warn, error, off (any case); anything else counts as info.
 void init(std::string_view program, std::string_view level);
 

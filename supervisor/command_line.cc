@@ -1,6 +1,7 @@
 #include "supervisor/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <filesystem>
 #include <system_error>
 
@@ -15,6 +16,15 @@ std::string find_worker() {
   const auto built = folder / "ringside-worker";
   return (!std::filesystem::exists(built, ignored) && std::filesystem::exists(installed, ignored) ? installed : built)
       .string();
+}
+
+std::optional<std::uint16_t> loopback_port(std::string_view place) {
+  constexpr std::string_view kHost = "127.0.0.1:";
+  if (place.starts_with(kHost)) place.remove_prefix(kHost.size());
+  std::uint16_t port = 0;
+  const char* const end = place.data() + place.size();
+  const auto [stop, error] = std::from_chars(place.data(), end, port);
+  return error == std::errc() && stop == end && port != 0 ? std::optional(port) : std::nullopt;
 }
 
 }  // namespace
@@ -32,6 +42,12 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
                  "The worker (default: ringside-worker beside this program, or in ../lib/ringside)");
   app.add_option("--log-level", line.log_level, "Above the configuration")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+  app.add_option_function<std::string>(
+         "--metrics-listen", [&line](const std::string& place) { line.metrics_port = *loopback_port(place); },
+         "Serve metrics over TCP too: a port of 127.0.0.1")
+      ->check([](const std::string& place) {
+        return loopback_port(place) ? std::string() : "expected PORT or 127.0.0.1:PORT, got \"" + place + "\"";
+      });
   app.footer("Exit codes: 0 fine, 1 could not start, 2 wrong usage or configuration.");
   try {
     app.parse(argc, argv);

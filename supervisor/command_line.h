@@ -19,6 +19,7 @@ struct CommandLine {
   std::optional<std::uint32_t> workers;
   std::string worker_program;  ///< found beside our own program unless named
   std::optional<std::string> log_level;
+  std::uint16_t metrics_port = 0;  ///< 0: none
 };
 
 /// The parsed line, or the exit code after what had to be printed was printed (--help, --version, wrong usage).

@@ -98,6 +98,7 @@ void read_limits(const Field& field, link::v1::Limits& limits) {
                                 [&](std::uint64_t v) { limits.set_calls_per_worker(static_cast<std::uint32_t>(v)); })},
       {"callsPerOwner", number(0, kMaxCallsUnderWay,
                                [&](std::uint64_t v) { limits.set_calls_per_owner(static_cast<std::uint32_t>(v)); })},
+      {"slowCallMs", number(0, kDayMs, [&](std::uint64_t v) { limits.set_slow_call_ms(v); })},
       {"catalogTtlSeconds", number(0, kDayMs / 1000, [&](std::uint64_t v) { limits.set_catalog_ttl_ms(v * 1000); })},
   });
 }
@@ -270,6 +271,7 @@ Config::Config() : doors(built_doors()) {
   limits.set_upstream_connections(8);
   limits.set_catalog_ttl_ms(30'000);
   limits.set_calls_per_worker(4096);
+  limits.set_slow_call_ms(5'000);
   rings.set_max_rings(64);
   rings.set_segment_bytes(4ULL << 20U);
   rings.set_spin_us(std::thread::hardware_concurrency() < kCpusWorthSpinning ? 0 : kDefaultSpinUs);

@@ -7,8 +7,10 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "ringside/control/v1/control.grpc.pb.h"
@@ -18,9 +20,11 @@
 namespace ringside::supervisor {
 namespace {
 
-// The names that grpc.health.v1 knows here; the empty one is the whole.
-constexpr std::array<const char*, 3> kServices{"", "contextforge.mcp.runtime.v1.McpRuntime",
-                                               "ringside.control.v1.Control"};
+// docs/operations.md ("Health") has the names; the empty one is the whole.
+constexpr std::array<const char*, 2> kServing{"", "contextforge.mcp.runtime.v1.McpRuntime"};
+constexpr const char* kReadiness = "readiness";
+constexpr std::array<const char*, 2> kLiveness{"liveness", "ringside.control.v1.Control"};
+constexpr std::chrono::seconds kStuck{10};
 constexpr std::chrono::milliseconds kGoodbye{200};
 
 std::uint64_t ms_between(SteadyTime from, SteadyTime to) {
@@ -61,16 +65,7 @@ class ControlService final : public control::v1::Control::CallbackService {
 
   grpc::ServerUnaryReactor* Status(grpc::CallbackServerContext* context, const control::v1::StatusRequest* /*request*/,
                                    control::v1::StatusResponse* response) override {
-    const SteadyTime now = clock_.now();
-    {
-      const std::lock_guard lock(mutex_);
-      *response = snapshot_.status;
-      response->set_uptime_ms(ms_between(snapshot_.started, now));
-      for (int i = 0; i < response->workers_size(); ++i) {
-        const SteadyTime since = snapshot_.workers_started[static_cast<std::size_t>(i)];
-        response->mutable_workers(i)->set_up_ms(ms_between(since, now));
-      }
-    }
+    *response = status();
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -104,6 +99,25 @@ class ControlService final : public control::v1::Control::CallbackService {
     return EventStream::start(book_, *request);
   }
 
+  [[nodiscard]] control::v1::StatusResponse status() const {
+    const SteadyTime now = clock_.now();
+    const std::lock_guard lock(mutex_);
+    control::v1::StatusResponse status = snapshot_.status;
+    status.set_uptime_ms(ms_between(snapshot_.started, now));
+    for (int i = 0; i < status.workers_size(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      auto& worker = *status.mutable_workers(i);
+      worker.set_up_ms(ms_between(snapshot_.workers_started[at], now));
+      const std::size_t slot = at < snapshot_.slots.size() ? snapshot_.slots[at] : at;
+      if (snapshot_.meters == nullptr || slot >= snapshot_.meters->workers.size()) continue;
+      *worker.mutable_report()->mutable_meters() = snapshot_.meters->workers[slot];
+    }
+    if (snapshot_.meters == nullptr) return status;
+    *status.mutable_totals() = snapshot_.meters->totals;
+    status.mutable_worker_exits()->insert(snapshot_.meters->exits.begin(), snapshot_.meters->exits.end());
+    return status;
+  }
+
   void publish(Snapshot snapshot) {
     const std::lock_guard lock(mutex_);
     std::swap(snapshot_, snapshot);
@@ -126,7 +140,7 @@ class ControlService final : public control::v1::Control::CallbackService {
   const Clock& clock_;
   EventBook& book_;
   const TakeOrder take_order_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   Snapshot snapshot_;
 };
 
@@ -153,27 +167,63 @@ struct ControlServer::State {
       builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
       server = builder.BuildAndStart();
       if (server == nullptr) return Error{Code::kSystem, 0, "the control server cannot start"};
-      serve(false);
       return {};
     }
 
-    void serve(bool serving) {
-      if (told == serving) return;
-      told = serving;
-      for (const char* name : kServices) server->GetHealthCheckService()->SetServingStatus(name, serving);
+    void tell(bool serving, bool ready, bool alive) const {
+      auto* health = server->GetHealthCheckService();
+      for (const char* name : kServing) health->SetServingStatus(name, serving);
+      health->SetServingStatus(kReadiness, ready);
+      for (const char* name : kLiveness) health->SetServingStatus(name, alive);
     }
 
     ControlService service;
     std::optional<rpc::Acceptor> acceptor;
     std::unique_ptr<grpc::Server> server;
-    std::optional<bool> told;  ///< to the health service
   };
 
   State(const Clock& clock, EventBook& book, TakeOrder take_order)
       : operators(clock, book, std::move(take_order)), others(clock, book, nullptr) {}
+  ~State() {
+    {
+      const std::lock_guard lock(mutex);
+      ending = true;
+    }
+    beaten.notify_all();
+    if (judge_of_life.joinable()) judge_of_life.join();
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  /// With the mutex.
+  void tell(bool serving, bool ready, bool alive) {
+    const std::array<bool, 3> now{serving, ready, alive};
+    if (std::exchange(told, now) == now) return;
+    operators.tell(serving, ready, alive);
+    others.tell(serving, ready, alive);
+  }
+  void beat(bool serving, bool ready) {
+    const std::lock_guard lock(mutex);
+    tell(serving, ready, true);
+    ++beats;
+    beaten.notify_all();
+  }
+  void judge_life() {
+    std::unique_lock lock(mutex);
+    while (!ending) {
+      const bool alive = beaten.wait_for(lock, kStuck, [this, last = beats] { return ending || beats != last; });
+      if (!alive) tell(false, false, false);
+    }
+  }
 
   Half operators;
   Half others;
+  std::mutex mutex;  // guards what follows
+  std::condition_variable beaten;
+  std::uint64_t beats = 0;
+  bool ending = false;
+  std::optional<std::array<bool, 3>> told;  ///< to the health services
+  std::thread judge_of_life;
 };
 
 ControlServer::ControlServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -184,6 +234,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::start(const Clock& clock, 
   auto state = std::make_unique<State>(clock, book, std::move(take_order));
   RS_TRY_STATUS(state->operators.start());
   RS_TRY_STATUS(state->others.start());
+  state->beat(false, false);
+  state->judge_of_life = std::thread([at = state.get()] { at->judge_life(); });
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(state)));
 }
 
@@ -193,12 +245,16 @@ void ControlServer::adopt(UniqueFd connection, bool may_order) {
   (may_order ? state_->operators : state_->others).acceptor->adopt(std::move(connection));
 }
 
+control::v1::StatusResponse ControlServer::status() const { return state_->operators.service.status(); }
+
 void ControlServer::publish(Snapshot snapshot) {
-  const bool serving = snapshot.serving;
+  const bool serving = snapshot.health.serving;
+  const bool ready = snapshot.health.ready;
+  snapshot.status.set_health(std::string(snapshot.health.status));
+  snapshot.status.set_health_reason(snapshot.health.reason);
   state_->others.service.publish(snapshot);
   state_->operators.service.publish(std::move(snapshot));
-  state_->operators.serve(serving);
-  state_->others.serve(serving);
+  state_->beat(serving, ready);
 }
 
 }  // namespace ringside::supervisor

@@ -14,6 +14,8 @@
 #include "base/unique_fd.h"
 #include "ringside/control/v1/control.pb.h"
 #include "supervisor/event_book.h"
+#include "supervisor/health.h"
+#include "supervisor/meter_book.h"
 
 namespace ringside::supervisor {
 
@@ -22,7 +24,9 @@ struct Snapshot {
   control::v1::StatusResponse status;       ///< without uptime_ms and up_ms
   SteadyTime started;                       ///< the supervisor
   std::vector<SteadyTime> workers_started;  ///< by index in status.workers; SteadyTime::max(): no process
-  bool serving = false;                     ///< at least one worker is ready
+  std::vector<std::size_t> slots;           ///< by index in status.workers: whose meters are its own
+  OverallHealth health;
+  std::shared_ptr<const MeterBook::View> meters;  ///< may be null
 };
 
 namespace order {
@@ -44,7 +48,8 @@ using OrderAnswer = std::function<void(control::v1::OrderResponse)>;
 /// Takes an order, on any thread.
 using TakeOrder = std::function<void(Order, OrderAnswer)>;
 
-/// publish() and adopt() belong to the loop's thread; calls are answered on gRPC's.
+/// publish() and adopt() belong to the loop's thread; calls are answered on gRPC's. A loop that has not published for
+/// 10 s is stuck: then nothing is SERVING, "liveness" included.
 class ControlServer {
  public:
   /// kSystem when gRPC cannot start. `clock` and `book` outlive the server.
@@ -58,6 +63,8 @@ class ControlServer {
   /// for an order.
   void adopt(UniqueFd connection, bool may_order);
   void publish(Snapshot snapshot);
+  /// What a Status call answers now. Any thread.
+  [[nodiscard]] control::v1::StatusResponse status() const;
 
  private:
   struct State;

@@ -16,6 +16,7 @@ namespace {
 
 using link::v1::Connection;
 
+constexpr std::string_view kMetrics = "metrics";
 constexpr int kAcceptsPerTurn = 32;
 constexpr Duration kPause = std::chrono::milliseconds(100);
 constexpr std::string_view kForbidden =
@@ -50,6 +51,7 @@ std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
       {"ring", "ring.sock", SocketKind::kSeqPacket, Connection::DOOR_RING, has("ring") || has("handle")},
       {"http", "http.sock", SocketKind::kStream, Connection::DOOR_HTTP, has("http")},
       {"control", "control.sock", SocketKind::kStream, std::nullopt, true},
+      {kMetrics, "metrics.sock", SocketKind::kStream, std::nullopt, true},
   };
 }
 
@@ -181,6 +183,7 @@ void Listeners::take(Listener& listener, UniqueFd fd) {
   if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
   const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
   if (!check.empty()) return refuse(listener, std::move(fd), *peer, check);
+  if (listener.spec.handed_as == kMetrics) return hooks_.to_metrics(std::move(fd));
   if (!listener.spec.for_workers()) return hooks_.to_control(std::move(fd), peer->uid);
   hooks_.to_worker({std::move(fd), *listener.spec.door, peer->pid, peer->uid});
 }

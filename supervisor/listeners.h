@@ -28,12 +28,12 @@ struct ListenerSpec {
   std::string_view handed_as;  ///< its name when systemd hands it over
   std::string_view file;       ///< in the runtime folder, when it is ours
   SocketKind kind;
-  std::optional<link::v1::Connection::Door> door;  ///< of the workers; none: the supervisor's own (control.sock)
+  std::optional<link::v1::Connection::Door> door;  ///< of the workers; none: the supervisor's own
   bool open = true;                                ///< false: no door needs it
 
   [[nodiscard]] bool for_workers() const { return door.has_value(); }
 };
-/// Every socket there is; open are those that these doors need, and control.sock.
+/// Every socket there is; open are those that these doors need, control.sock and metrics.sock.
 [[nodiscard]] std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors);
 
 class Listeners {
@@ -42,6 +42,7 @@ class Listeners {
     std::function<bool()> may_accept;  ///< asked before each connection for a worker
     std::function<void(Accepted)> to_worker;
     std::function<void(UniqueFd, uid_t peer)> to_control;
+      std::function<void(UniqueFd)> to_metrics;
     /// A peer was refused. A descriptor that is valid was sent an answer and should stay open until that can be read.
     std::function<void(UniqueFd)> refused;
   };
@@ -70,7 +71,8 @@ class Listeners {
   Listeners(const Listeners&) = delete;
   Listeners& operator=(const Listeners&) = delete;
 
-  /// Takes connections for workers from now on, or leaves them in the kernel's queue. control.sock is always served.
+  /// Takes connections for workers from now on, or leaves them in the kernel's queue. The supervisor's own are always
+  /// served.
   void accept_for_workers(bool accept);
   /// Another configuration: who may connect, and which doors there are. What is new is bound, what is off is closed
   /// (or, adopted, turns its clients away); all others stay as they are. A socket that cannot be bound is the error;
@@ -83,7 +85,7 @@ class Listeners {
     bool ours;
   };
   [[nodiscard]] std::vector<Open> open_sockets() const;
-  /// Closes all but control.sock, and removes those that were bound here.
+  /// Closes all but the supervisor's own, and removes those that were bound here.
   void close_for_workers();
   /// By file name, since the start.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& refused() const { return refused_; }

@@ -73,6 +73,7 @@ int run(const CommandLine& line, std::vector<std::string> argv) {
   options.runtime_dir = line.runtime_dir;
   options.worker_program = line.worker_program;
   options.version = RINGSIDE_VERSION;
+  options.metrics_port = line.metrics_port;
   options.seed = random_u64();
   options.load = [line] { return load(line); };
   options.argv = std::move(argv);

@@ -122,7 +122,7 @@ void Supervisor::publish() {
   if (last_reload_) *status.mutable_last_reload() = *last_reload_;
   snapshot.started = started_;
   std::uint64_t rings = 0;
-  bool circuit_open = false;
+  std::string looping;  // workers in a crash loop
   // By place; who relieves or leaves comes after who serves there.
   std::multimap<std::pair<std::uint32_t, bool>, std::size_t> order;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -132,17 +132,20 @@ void Supervisor::publish() {
   }
   for (const auto& [key, i] : order) {
     tell_worker(i, *status.add_workers());
-    circuit_open = circuit_open || broken(policy_, policy_.slots[i]);
+    if (broken(policy_, policy_.slots[i])) {
+      looping += (looping.empty() ? "worker " : ", worker ") + std::to_string(policy_.slots[i].place);
+    }
+    snapshot.slots.push_back(i);
     snapshot.workers_started.push_back(slots_[i].started);
     rings += slots_[i].report.rings();
   }
   const std::size_t ready = loads().size();
-  notifier_.status(status_line(ready, policy_.wanted, rings) + (circuit_open ? ", a worker is in a crash loop" : ""));
-  snapshot.serving = !policy_.stopping && ready > 0;
-  status.set_health(policy_.stopping ? control::v1::HEALTH_STOPPING
-                    : ready == 0     ? control::v1::HEALTH_NOT_SERVING
-                    : circuit_open   ? control::v1::HEALTH_DEGRADED
-                                     : control::v1::HEALTH_SERVING);
+  notifier_.status(status_line(ready, policy_.wanted, rings) + (looping.empty() ? "" : ", " + looping + " in a crash loop"));
+  snapshot.health = health();
+  if (!looping.empty() && snapshot.health.status == "degraded") {
+    snapshot.health.reason = looping + " is in a crash loop";
+  }
+  snapshot.meters = meters_.view();
   control_->publish(std::move(snapshot));
 }
 

@@ -14,6 +14,8 @@
 namespace ringside::supervisor {
 namespace {
 
+constexpr Duration kBeat = std::chrono::seconds(1);
+
 std::int64_t to_ms(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
@@ -78,6 +80,13 @@ Status Supervisor::start() {
   control_ = RS_TRY(ControlServer::start(clock_, book_, [this](Order order, OrderAnswer answer) {
     orders_->post([this, order, answer = std::move(answer)] { take(order, answer); });
   }));
+  metrics_ = std::make_unique<MetricsServer>([this] { return control_->status(); }, clock_);
+  if (options_.metrics_port != 0) {
+    const Status listening = metrics_->listen(options_.metrics_port);
+    if (!listening.ok())
+      log::error("no metrics at 127.0.0.1:{}: {}", options_.metrics_port, error_text(listening.error()));
+    RS_TRY_STATUS(listening);
+  }
   terminate_ = RS_TRY(loop_.signal(SIGTERM, [this](pid_t sender) { on_signal("SIGTERM", sender); }));
   interrupt_ = RS_TRY(loop_.signal(SIGINT, [this](pid_t sender) { on_signal("SIGINT", sender); }));
   hang_up_ = RS_TRY(loop_.signal(SIGHUP, [this](pid_t sender) {
@@ -92,6 +101,7 @@ Status Supervisor::start() {
   policy_timer_ = RS_TRY(loop_.timer([this] { apply(event::Deadline{}); }));
   expiry_timer_ = RS_TRY(loop_.timer([this] { handover_.expire(); }));
   watchdog_timer_ = RS_TRY(loop_.timer([this] { on_watchdog_due(); }));
+  beat_timer_ = RS_TRY(loop_.timer([this] { on_beat(); }));
   RS_TRY_STATUS(open_listeners());
   if (options_.inheritance) RS_TRY_STATUS(take_over(*std::exchange(options_.inheritance, std::nullopt)));
   return {};
@@ -104,6 +114,7 @@ Status Supervisor::open_listeners() {
   hooks.to_control = [this](UniqueFd connection, uid_t peer) {
     control_->adopt(std::move(connection), /*may_order=*/peer == 0 || peer == ::geteuid());
   };
+  hooks.to_metrics = [this](UniqueFd connection) { metrics_->adopt(std::move(connection)); };
   hooks.refused = [this](UniqueFd fd) {
     changed_ = true;
     if (fd) handover_.linger(std::move(fd));
@@ -123,6 +134,7 @@ Status Supervisor::run() {
             options_.version);
   note("supervisor", (upgrades_ == 0 ? "started, version " : "goes on, version ") + options_.version);
   on_watchdog_due();
+  on_beat();
   if (upgrades_ == 0) {
     apply(event::Deadline{});
   } else {
@@ -201,6 +213,7 @@ WorkerProcess::Hooks Supervisor::hooks_of(std::size_t index) {
 
 void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& message, std::vector<UniqueFd> descriptors) {
   Slot& slot = slots_[index];
+  slot.heard = clock_.now();
   changed_ = true;
   switch (message.message_case()) {
     case link::v1::ToSupervisor::kReady:
@@ -209,6 +222,7 @@ void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& messag
       break;
     case link::v1::ToSupervisor::kReport:
       slot.report = message.report();
+      meters_.reported(index, slot.report);
       slot.handed_since_report = 0;
       apply(event::Heartbeat{index, slot.report.progress(), slot.report.calls(), slot.report.rss_bytes()});
       break;
@@ -260,6 +274,7 @@ void Supervisor::on_exited(std::size_t index, Exit exit) {
   slot.calls.reset();
   slot.started = SteadyTime::max();
   slot.report.Clear();
+  meters_.ended(index, to_string(exit));
   std::erase_if(epochs_asked_, [index](const auto& asked) { return asked.first == index; });
   epoch_page_mapped(index);
   if (!policy_.stopping) handover_.worker_gone(index);
@@ -281,6 +296,21 @@ void Supervisor::on_watchdog_due() {
   if (!interval) return;
   notifier_.alive();
   watchdog_timer_.arm(clock_.now() + *interval);
+}
+
+/// What is published is never older than this, since health is also about who says nothing.
+void Supervisor::on_beat() {
+  changed_ = true;
+  beat_timer_.arm(clock_.now() + kBeat);
+}
+
+OverallHealth Supervisor::health() const {
+  std::vector<WorkerHealth> workers;
+  const SteadyTime now = clock_.now();
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    workers.push_back({is_ready(i), now - slots_[i].heard, slots_[i].report.health()});
+  }
+  return judge(policy_.stopping, policy_.wanted, workers);
 }
 
 bool Supervisor::is_ready(std::size_t index) const {

@@ -31,6 +31,8 @@
 #include "supervisor/handover.h"
 #include "supervisor/inheritance.h"
 #include "supervisor/listeners.h"
+#include "supervisor/meter_book.h"
+#include "supervisor/metrics_server.h"
 #include "supervisor/notify.h"
 #include "supervisor/order_queue.h"
 #include "supervisor/policy.h"
@@ -50,6 +52,7 @@ struct SupervisorOptions {
   std::function<LoadedConfig()> load;                   ///< reads the configuration again, as it was read for `config`
   std::vector<std::string> argv;                        ///< of this process, with the program's path first
   std::optional<upgrade::v1::Inheritance> inheritance;  ///< what the program before this one left
+  std::uint16_t metrics_port = 0;  ///< on loopback, beside metrics.sock; 0: none
 };
 
 class Supervisor {
@@ -74,6 +77,7 @@ class Supervisor {
     control::v1::WorkerReport report;  ///< the process's last
     std::uint64_t handed = 0;          ///< to the process
     std::uint64_t handed_since_report = 0;
+    SteadyTime heard{};                                                                ///< of the process, last
     UniqueFd calls;                                                                    ///< its page of calls under way
     enum class EpochPage { kMapped, kToSend, kSent } epoch_page = EpochPage::kMapped;  ///< of one that was inherited
   };
@@ -128,6 +132,8 @@ class Supervisor {
   void publish();
   void tell_worker(std::size_t slot, control::v1::Worker& worker) const;
   void note(std::string_view kind, std::string text);
+  [[nodiscard]] OverallHealth health() const;
+  void on_beat();
 
   SupervisorOptions options_;
   const Clock& clock_;
@@ -147,7 +153,9 @@ class Supervisor {
   std::optional<control::v1::LastReload> last_reload_;
   std::vector<std::pair<std::size_t, std::uint64_t>> epochs_asked_;  ///< slot, token; while a page is owed
   std::unique_ptr<OrderQueue> orders_;
+  MeterBook meters_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_;
   std::vector<Slot> slots_;
   std::map<std::uint32_t, Place> places_;
   std::unique_ptr<Listeners> listeners_;
@@ -160,6 +168,7 @@ class Supervisor {
   EventSource watchdog_timer_;
   EventSource upgrade_timer_;
   std::unique_ptr<SelfCheck> self_check_;
+  EventSource beat_timer_;
 };
 
 }  // namespace ringside::supervisor

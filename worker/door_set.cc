@@ -184,6 +184,12 @@ std::vector<RunOnLoop> DoorSet::loops() {
   return loops;
 }
 
+void DoorSet::tell([[maybe_unused]] Health health) {
+#if RINGSIDE_WITH_GRPC
+  if (state_->grpc) state_->grpc->tell(health);
+#endif
+}
+
 void DoorSet::report(control::v1::WorkerReport& report) {
   report.set_connections_open(state_->handed_over.count());
 #if RINGSIDE_WITH_RINGS
@@ -191,7 +197,16 @@ void DoorSet::report(control::v1::WorkerReport& report) {
     const RingDoorStats stats = state_->rings->stats();
     report.set_rings(stats.rings);
     report.set_ring_bytes(stats.bytes);
-    for (const auto& [reason, count] : stats.refusals) (*report.mutable_ring_refusals())[reason] = count;
+    auto& rings = *report.mutable_meters()->mutable_rings();
+    rings.set_doorbells(stats.doorbells);
+    rings.set_wakes(stats.wakes);
+    rings.set_answers_inline(stats.answers_inline);
+    rings.set_answers_in_parts(stats.answers_in_parts);
+    rings.set_requests_in_parts(stats.requests_in_parts);
+    for (const auto& [reason, count] : stats.refusals) {
+      (*report.mutable_ring_refusals())[reason] = count;
+      (*rings.mutable_refusals())[reason] = count;
+    }
   }
 #endif
 }

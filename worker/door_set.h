@@ -33,6 +33,8 @@ class DoorSet {
   void drain(Duration within);
   /// The doors' own threads, for proof that they turn; good as long as the set.
   [[nodiscard]] std::vector<RunOnLoop> loops();
+  /// How the worker is, for those who watch its health. Any thread.
+  void tell(Health health);
   /// Adds the doors' part of a report.
   void report(control::v1::WorkerReport& report);
 

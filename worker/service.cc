@@ -7,19 +7,13 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
 namespace {
 
-/// proc(5), statm: the second number is the resident set in pages.
-std::uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  std::uint64_t size = 0;
-  std::uint64_t resident = 0;
-  statm >> size >> resident;
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
+constexpr auto kStoreEvery = std::chrono::seconds(1);
 
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
@@ -61,7 +55,58 @@ RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   options.transport_echo = config.transport_echo();
   options.version = config.version();
   options.mode = config.mode();
+  options.slow_call = std::chrono::milliseconds(config.limits().slow_call_ms());
+  options.id_seed = random_u64();
   return options;
+}
+
+std::uint64_t resident_bytes() {
+  std::ifstream pages("/proc/self/statm");
+  std::uint64_t all = 0;
+  std::uint64_t resident = 0;
+  pages >> all >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void fill_latency(const LatencyHistogram::Counts& counts, double seconds, control::v1::Latency& latency) {
+  if (seconds == 0) return;
+  latency.mutable_buckets()->Add(counts.begin(), counts.end());
+  latency.set_seconds(seconds);
+}
+
+void fill_meters(const RuntimeMeters& meters, control::v1::WorkerReport& report) {
+  for (const CallCount& count : meters.calls) {
+    auto& call = *report.mutable_meters()->add_calls();
+    call.set_door(std::string(to_string(count.door)));
+    call.set_method(std::string(to_string(count.method)));
+    fill_latency(count.latency, count.seconds, *call.mutable_latency());
+    call.set_client_errors(count.client_errors);
+    call.set_server_errors(count.server_errors);
+    call.set_bytes_in(count.bytes_in);
+    call.set_bytes_out(count.bytes_out);
+    call.set_streams(count.streams);
+  }
+  auto& sessions = *report.mutable_meters()->mutable_sessions();
+  sessions.set_opened(meters.sessions.opened);
+  sessions.set_ended(meters.sessions.ended);
+  sessions.set_expired(meters.sessions.expired);
+  report.set_sessions_cached(static_cast<std::uint32_t>(meters.sessions.cached));
+  report.set_listening_streams(static_cast<std::uint32_t>(meters.listening));
+}
+
+void fill_upstream(const UpstreamStatus& status, control::v1::WorkerReport& report) {
+  auto& upstream = *report.add_upstreams();
+  upstream.set_name(status.name);
+  upstream.set_kind(status.kind);
+  upstream.set_state(status.state);
+  upstream.set_calls(status.calls);
+  upstream.set_failures(status.failures);
+  auto& meter = *report.mutable_meters()->add_upstreams();
+  meter.set_name(status.name);
+  meter.set_kind(status.kind);
+  meter.set_calls(status.calls);
+  meter.set_failures(status.failures);
+  fill_latency(status.latency, status.seconds, *meter.mutable_latency());
 }
 
 }  // namespace
@@ -88,12 +133,14 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
+  runtime_->watch_store(kStoreEvery);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
   pulse_.emplace(doors_->loops());
   return {};
 }
 
 void Service::drain(Duration within) {
+  draining_.store(true, std::memory_order_relaxed);
   runtime_->end_streams();
   doors_->drain(within);
 }
@@ -109,24 +156,23 @@ void Service::follow_epoch_page(int fd) {
 
 void Service::report() {
   runtime_->look_after_streams();
+  runtime_->look_after_upstreams();
+  const Health health = draining_.load(std::memory_order_relaxed) ? Health::kDraining : runtime_->health();
+  doors_->tell(health);
   link::v1::ToSupervisor message;
   auto& report = *message.mutable_report();
   const RuntimeStats stats = runtime_->stats();
   report.set_progress(pulse_->beat());
-  report.set_rss_bytes(resident_bytes());
+  report.set_health(std::string(to_string(health)));
   report.set_calls(stats.calls);
   report.set_calls_refused(stats.refused);
   report.set_calls_under_way(stats.under_way);
-  static constexpr const char* kNames[kDoorCount] = {"ring", "handle", "grpc", "http"};
-  for (std::size_t i = 0; i < kDoorCount; ++i) (*report.mutable_calls_by_door())[kNames[i]] = stats.by_door.at(i);
-  for (const UpstreamStatus& each : runtime_->upstreams()) {
-    auto& upstream = *report.add_upstreams();
-    upstream.set_name(each.name);
-    upstream.set_kind(each.kind);
-    upstream.set_state(each.state);
-    upstream.set_calls(each.calls);
-    upstream.set_failures(each.failures);
+  for (std::size_t i = 0; i < kDoorCount; ++i) {
+    (*report.mutable_calls_by_door())[std::string(to_string(static_cast<Door>(i)))] = stats.by_door.at(i);
   }
+  fill_meters(runtime_->meters(), report);
+  for (const UpstreamStatus& each : runtime_->upstreams()) fill_upstream(each, report);
+  report.set_rss_bytes(resident_bytes());
   doors_->report(report);
   port_.post(std::move(message));
 }

@@ -1,6 +1,7 @@
 #pragma once
 // What a worker serves with, built from its configuration: the session store, the upstreams, the runtime, the doors.
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -38,6 +39,7 @@ class Service {
   Service(EpochReader epoch, LinkPort& port) : epoch_(std::move(epoch)), port_(port) {}
   Status build(const link::v1::WorkerConfig& config);
 
+  std::atomic<bool> draining_ = false;
   // In the order they are built; they go away in reverse.
   EpochReader epoch_;
   LinkPort& port_;

@@ -54,6 +54,8 @@ class Loop {
       }
       if (watched[0].revents != 0 && !take_messages()) return;
     }
+    // What was counted since the last report.
+    service_.report();
     (void)port_.flush();
   }
 

@@ -8,10 +8,12 @@
 
 #include "base/log.h"
 #include "client/cli/call.h"
+#include "client/cli/debug_bundle.h"
 #include "client/cli/events.h"
 #include "client/cli/health.h"
 #include "client/cli/orders.h"
 #include "client/cli/status.h"
+#include "client/cli/top.h"
 
 namespace ringside::cli {
 namespace {
@@ -46,9 +48,13 @@ void set_up_call(CLI::App& app, CallCommand& command) {
 }
 
 void set_up_health(CLI::App& app, HealthCommand& command) {
-  app.add_option("--socket", command.socket, "runtime (a worker) or control (the supervisor)")
+  app.add_option("--socket", command.socket, "runtime (a worker, the default) or control (the supervisor)")
       ->check(CLI::IsMember({"runtime", "control"}));
-  app.add_option("--service", command.service, "Service to ask for; none: the whole process");
+  auto* service = app.add_option("--service", command.service, "Service to ask for; none: the whole process");
+  auto* live = app.add_flag("--liveness", command.liveness, "Ask the supervisor whether it is alive; if not, restart");
+  auto* ready = app.add_flag("--readiness", command.readiness, "Ask the supervisor whether calls are taken");
+  live->excludes(service)->excludes(ready);
+  ready->excludes(service);
   app.add_option("--timeout", command.timeout_s, "Seconds to wait for the answer")->check(CLI::PositiveNumber);
 }
 
@@ -87,6 +93,17 @@ void set_up_orders(CLI::App& app, OrderCommand& order) {
   add(app, "upgrade", "Put the installed program in the running one's place", OrderKind::kUpgrade);
 }
 
+void set_up_top(CLI::App& app, TopCommand& command) {
+  app.add_flag("--json", command.json, "Print one frame as JSON, and end");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for an answer")->check(CLI::PositiveNumber);
+}
+
+void set_up_debug_bundle(CLI::App& app, DebugBundleCommand& command) {
+  app.add_option("--config", command.config, "The configuration; its secrets are left out")->capture_default_str();
+  app.add_option("--output", command.output, "File to make (default: ringside-debug-TIME.tar.gz)");
+  app.add_option("--timeout", command.timeout_s, "Seconds to wait for each answer")->check(CLI::PositiveNumber);
+}
+
 int run(int argc, char** argv) {
   std::string runtime_dir = "/run/ringside";
   CallCommand call;
@@ -94,6 +111,8 @@ int run(int argc, char** argv) {
   StatusCommand status;
   EventsCommand events;
   OrderCommand order;
+  TopCommand top;
+  DebugBundleCommand bundle;
   CLI::App app(kAbout, "ringside");
   app.set_version_flag("--version", RINGSIDE_VERSION);
   app.require_subcommand(1);
@@ -110,12 +129,16 @@ int run(int argc, char** argv) {
   set_up_call(*call_app, call);
   set_up_health(*health_app, health);
   set_up_status(*status_app, status);
+  auto* top_app = app.add_subcommand("top", "Show what it does right now, again each second; q ends");
+  set_up_top(*top_app, top);
+  auto* bundle_app = app.add_subcommand("debug-bundle", "Pack what a helper needs to see, without secrets");
+  set_up_debug_bundle(*bundle_app, bundle);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& fault) {
     return app.exit(fault) == 0 ? kFine : kWrongUsage;
   }
-  call.runtime_dir = health.runtime_dir = status.runtime_dir = runtime_dir;
+  call.runtime_dir = health.runtime_dir = status.runtime_dir = top.runtime_dir = bundle.runtime_dir = runtime_dir;
   events.runtime_dir = order.runtime_dir = runtime_dir;
   ExitCode code = kFine;
   if (call_app->parsed()) code = run_call(call, std::cin, std::cout, std::cerr);
@@ -125,6 +148,8 @@ int run(int argc, char** argv) {
   for (const char* name : {"workers", "worker", "reload", "upgrade"}) {
     if (app.got_subcommand(name)) code = run_order(order, std::cout, std::cerr);
   }
+  if (top_app->parsed()) code = run_top(top, std::cout, std::cerr);
+  if (bundle_app->parsed()) code = run_debug_bundle(bundle, std::cout, std::cerr);
   if (!std::cout.flush()) {
     std::cerr << "ringside: the answer could not be written to standard output\n";
     return kAnsweredWithError;

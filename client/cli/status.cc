@@ -42,13 +42,14 @@ std::string joined(const Texts& texts, const char* between) {
 }
 
 std::string workers_of(const control::StatusResponse& status) {
-  Table table({">WORKER", ">PID", "STATE", ">RESTARTS", "LAST EXIT", ">UP", ">CONNECTIONS", ">RINGS", ">CALLS"});
+  Table table(
+      {">WORKER", ">PID", "STATE", ">RESTARTS", "LAST EXIT", ">UP", ">CONNECTIONS", ">RINGS", ">CALLS", ">RSS"});
   for (const auto& worker : status.workers()) {
     const auto& report = worker.report();
     table.add({std::to_string(worker.index()), worker.pid() == 0 ? "-" : std::to_string(worker.pid()), state_of(worker),
                std::to_string(worker.restarts()), worker.last_exit().empty() ? "-" : worker.last_exit(),
                duration_of(worker.up_ms()), std::to_string(report.connections_open()), std::to_string(report.rings()),
-               std::to_string(report.calls())});
+               std::to_string(report.calls()), std::to_string(report.rss_bytes() >> 20U) + " MiB"});
   }
   return table.text();
 }
@@ -92,18 +93,6 @@ std::string refusals_of(const control::StatusResponse& status) {
   return text;
 }
 
-/// HEALTH_NOT_SERVING is "not serving".
-std::string health_of(const control::StatusResponse& status) {
-  constexpr std::string_view kPrefix = "HEALTH_";
-  const std::string name = control::Health_Name(status.health());
-  std::string text = name.empty() ? "?" : ascii_lower(name.substr(kPrefix.size()));
-  std::replace(text.begin(), text.end(), '_', ' ');
-  for (const auto& worker : status.workers()) {
-    if (worker.circuit_open()) text += ", worker " + std::to_string(worker.index()) + " is in a crash loop";
-  }
-  return text;
-}
-
 /// The last reload, when it was refused.
 std::string reload_of(const control::StatusResponse& status) {
   std::string text;
@@ -120,9 +109,11 @@ std::string describe(const control::StatusResponse& status) {
   return "ringsided " + status.version() + ", pid " + std::to_string(status.pid()) + ", up " +
          duration_of(status.uptime_ms()) + ", in " + status.runtime_dir() +
          "\ndoors: " + (status.doors().empty() ? "none" : joined(status.doors(), " ")) +
+         "\nhealth: " + (status.health().empty() ? "unknown" : status.health()) +
+         (status.health_reason().empty() ? "" : " (" + status.health_reason() + ")") +
          "\nworkers: " + std::to_string(ready) + " of " + std::to_string(status.workers_wanted()) + " ready" +
-         (status.renewing() ? ", being renewed" : "") + "\nhealth: " + health_of(status) + '\n' + reload_of(status) +
-         '\n' + workers_of(status) + upstreams_of(status) + refusals_of(status);
+         (status.renewing() ? ", being renewed" : "") + '\n' + reload_of(status) + '\n' + workers_of(status) +
+         upstreams_of(status) + refusals_of(status);
 }
 
 ExitCode run_status(const StatusCommand& command, std::ostream& out, std::ostream& err) {

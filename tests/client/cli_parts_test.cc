@@ -119,7 +119,8 @@ control::v1::StatusResponse status_of_a_house() {
   status.add_doors("ring");
   status.add_doors("grpc");
   status.set_workers_wanted(2);
-  status.set_health(control::v1::HEALTH_DEGRADED);
+  status.set_health("degraded");
+  status.set_health_reason("1 of 2 workers are ready");
   status.mutable_last_reload()->add_faults("ringside.json:1: workers: expected a number");
   (*status.mutable_refused_peers())["http.sock"] = 3;
   (*status.mutable_refused_peers())["ring.sock"] = 0;
@@ -128,6 +129,7 @@ control::v1::StatusResponse status_of_a_house() {
   ready->set_state(control::v1::Worker::STATE_READY);
   ready->set_up_ms(59'000);
   ready->mutable_report()->set_calls(100);
+  ready->mutable_report()->set_rss_bytes(25 << 20);
   (*ready->mutable_report()->mutable_ring_refusals())["slot out of bounds"] = 1;
   auto* upstream = ready->mutable_report()->add_upstreams();
   upstream->set_name("demo");
@@ -150,13 +152,13 @@ TEST(Status, shows_workers_upstreams_and_refusals) {
   EXPECT_EQ(describe(status_of_a_house()),
             "ringsided 0.1.0, pid 10, up 1h2m, in /run/ringside\n"
             "doors: ring grpc\n"
+            "health: degraded (1 of 2 workers are ready)\n"
             "workers: 1 of 2 ready\n"
-            "health: degraded, worker 1 is in a crash loop\n"
             "the last reload was refused: ringside.json:1: workers: expected a number\n"
             "\n"
-            "WORKER  PID  STATE        RESTARTS  LAST EXIT    UP  CONNECTIONS  RINGS  CALLS\n"
-            "     0   11  ready               0  -           59s            0      0    100\n"
-            "     1    -  backing_off         7  signal 9   1d1h            0      0      0\n"
+            "WORKER  PID  STATE        RESTARTS  LAST EXIT    UP  CONNECTIONS  RINGS  CALLS     RSS\n"
+            "     0   11  ready               0  -           59s            0      0    100  25 MiB\n"
+            "     1    -  backing_off         7  signal 9   1d1h            0      0      0   0 MiB\n"
             "\n"
             "UPSTREAM  KIND  STATE         CALLS  FAILURES\n"
             "demo      http  failed/ready     80         0\n"

@@ -13,7 +13,7 @@ ROOMS = {
     "shm": {"base"},
     "http": {"base", "mcp"},
     "plugin": {"base", "http", "mcp", "rpc", "proto"},
-    "supervisor": {"base", "rpc", "proto"},
+    "supervisor": {"base", "mcp", "http", "rpc", "proto"},
     "worker": {"base", "shm", "mcp", "http", "plugin", "rpc", "proto"},
     "client": {"base", "shm", "mcp", "http", "rpc", "proto"},
     "examples": {"base", "mcp", "http", "client"},

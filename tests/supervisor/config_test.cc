@@ -46,7 +46,7 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       "old": {"command": "x", "disabled": true, "autoApprove": []}
     },
     "workers": 3, "doors": ["http", "ring", "http"],
-    "limits": {"bodyBytes": 1000, "callTimeoutMs": 5, "sessionTtlSeconds": 7, "upstreamConnections": 9,
+    "limits": {"bodyBytes": 1000, "callTimeoutMs": 5, "sessionTtlSeconds": 7, "upstreamConnections": 9, "slowCallMs": 20,
                "catalogTtlSeconds": 0, "callsPerWorker": 12, "callsPerOwner": 3},
     "lives": {"startMs": 101, "drainMs": 102, "stuckMs": 103, "forgivenMs": 104, "breakerPauseMs": 105,
               "breakerFailures": 6, "recycleCalls": 7, "recycleRssBytes": 8},
@@ -64,7 +64,7 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       worker.ShortDebugString(),
       "worker_index: 2 runtime_dir: \"/run/x\" version: \"1.2\" log_level: \"debug\" doors: \"http\" doors: \"ring\" "
       "limits { body_bytes: 1000 call_timeout_ms: 5 session_ttl_ms: 7000 upstream_connections: 9 "
-      "calls_per_worker: 12 calls_per_owner: 3 } "
+      "calls_per_worker: 12 calls_per_owner: 3 slow_call_ms: 20 } "
       "upstreams { name: \"time\" stdio { command: \"uvx\" args: \"mcp-server-time\" args: \"\" "
       "env { key: \"TZ\" value: \"UTC\" } cwd: \"/srv\" } } "
       "upstreams { name: \"a.b-c_1\" http { url: \"https://x.example/mcp\" "

@@ -41,7 +41,7 @@ TEST(Supervisor, a_killed_worker_is_started_again_and_the_sockets_stay_the_same)
   pool.wait_ready();
   std::map<std::string, ino_t> before;
   for (const auto& name : sockets_in(pool.dir())) before[name] = inode_of(pool.socket(name));
-  ASSERT_EQ(before.size(), 4U);
+  ASSERT_EQ(before.size(), 5U);
   const auto first = pool.pids();
   for (const pid_t pid : first) ::kill(pid, SIGKILL);
   ASSERT_TRUE(eventually([&] {
@@ -143,7 +143,7 @@ TEST(Supervisor, every_door_has_its_socket_and_the_worker_is_told_which) {
 
 TEST(Supervisor, a_door_that_is_off_has_no_socket) {
   Pool pool({.config = R"({"doors": ["ring"]})", .environment = {"RINGSIDE_DOORS=http, grpc"}});
-  EXPECT_THAT(sockets_in(pool.dir()), ElementsAre("control.sock", "http.sock", "runtime.sock"));
+  EXPECT_THAT(sockets_in(pool.dir()), ElementsAre("control.sock", "http.sock", "metrics.sock", "runtime.sock"));
   EXPECT_THAT(pool.status().doors(), ElementsAre("http", "grpc"));
 }
 
@@ -267,7 +267,7 @@ TEST(Supervisor, a_second_signal_does_not_wait_for_workers) {
   pool.wait_for_log("draining");
   EXPECT_EQ(pool.health(""), "NOT_SERVING");
   EXPECT_EQ(pool.worker(0).state(), Worker::STATE_DRAINING);
-  EXPECT_THAT(sockets_in(pool.dir()), ElementsAre("control.sock"));
+  EXPECT_THAT(sockets_in(pool.dir()), ElementsAre("control.sock", "metrics.sock"));
   pool.process().signal(SIGINT);
   EXPECT_EQ(pool.process().wait(std::chrono::seconds(3)), 0);
   EXPECT_FALSE(is_alive(worker));
@@ -280,7 +280,7 @@ TEST(Supervisor, a_killed_supervisor_takes_its_workers_along_and_another_can_sta
   pool.process().signal(SIGKILL);
   EXPECT_EQ(pool.process().wait(), 128 + SIGKILL);
   for (const pid_t pid : pids) EXPECT_TRUE(eventually([&] { return !is_alive(pid); }));
-  EXPECT_EQ(sockets_in(pool.dir()).size(), 4U);
+  EXPECT_EQ(sockets_in(pool.dir()).size(), 5U);
   Process next({.argv = {program("ringsided"), "--runtime-dir", pool.dir(), "--worker-program",
                          program("supervisor_fake_worker")},
                 .stderr_path = pool.folder().file("log2")});

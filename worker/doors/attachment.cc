@@ -99,6 +99,7 @@ std::string_view Attachment::take_one(Runtime& runtime, shm::WorkerEnd::Taken& t
   if (!message.body().empty() || message.has_body_handle()) return kBadHeader;
   // A body in parts is not all in the segment at once; it has a budget of its own.
   const std::size_t bytes = taken.header.size() + (taken.in_parts ? 0 : taken.body.size());
+  if (taken.in_parts) requests_in_parts_.fetch_add(1, std::memory_order_relaxed);
   *message.mutable_body() = std::move(taken.body);
   mcp::Request request = rpc::to_request(std::move(message), "POST");
   request.deadline = taken.deadline;
@@ -168,6 +169,12 @@ std::string_view Attachment::refusal() const {
   return end ? end->refusal() : std::string_view();
 }
 
+RingTally Attachment::tally() const {
+  const auto end = end_if_alive();
+  return {end ? end->wakes() : 0, answers_inline_.load(std::memory_order_relaxed),
+          answers_in_parts_.load(std::memory_order_relaxed), requests_in_parts_.load(std::memory_order_relaxed)};
+}
+
 bool Attachment::idle() const {
   if (calls_under_way_.load(std::memory_order_acquire) != 0) return false;
   const std::lock_guard lock(mutex_);
@@ -192,10 +199,15 @@ void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Respons
   if (const auto end = begin_answer(slot, sequence)) {
     const std::string& header = serialised_head(response);
     using Otherwise = shm::WorkerEnd::Otherwise;
-    const bool sent = end->complete(slot, sequence, response.status, header, response.body, Otherwise::kNothing) ||
-                      end->complete_in_parts(slot, sequence, response.status, header, response.body) ||
+    const bool at_once = end->complete(slot, sequence, response.status, header, response.body, Otherwise::kNothing);
+    const bool in_parts = !at_once && end->complete_in_parts(slot, sequence, response.status, header, response.body);
+    const bool sent = at_once || in_parts ||
                       end->complete(slot, sequence, response.status, header, response.body, Otherwise::kInline);
-    if (!sent) kept = KeptAnswer{header, std::move(response.body)};
+    if (in_parts) answers_in_parts_.fetch_add(1, std::memory_order_relaxed);
+    if (!sent) {
+      answers_inline_.fetch_add(1, std::memory_order_relaxed);
+      kept = KeptAnswer{header, std::move(response.body)};
+    }
     if (!end->refusal().empty()) notify_();
   }
   finish_answer(slot, sequence, std::move(kept), cancelled);

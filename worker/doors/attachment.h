@@ -37,6 +37,14 @@ struct KeptAnswer {
   std::string body;
 };
 
+/// What one ring did, since it was attached.
+struct RingTally {
+  std::uint64_t wakes = 0;             ///< of its client, asleep when an answer came
+  std::uint64_t answers_inline = 0;    ///< found no room, and went over the channel
+  std::uint64_t answers_in_parts = 0;  ///< found no room at once
+  std::uint64_t requests_in_parts = 0;
+};
+
 class Attachment : public std::enable_shared_from_this<Attachment> {
  public:
   /// Asks the ring thread to look at this attachment: it was lied to, or it has become idle. Any thread.
@@ -67,6 +75,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
 
   /// The name of the lie that another thread came upon; empty while there was none.
   [[nodiscard]] std::string_view refusal() const;
+  [[nodiscard]] RingTally tally() const;
   /// True when no call is under way and no answer waits to be fetched, or for room.
   [[nodiscard]] bool idle() const;
   /// From now on `notify` is called when the attachment becomes idle.
@@ -120,6 +129,9 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   const Notify notify_;
   std::atomic<std::uint32_t> calls_under_way_{0};
   std::atomic<bool> draining_{false};
+  std::atomic<std::uint64_t> answers_inline_{0};
+  std::atomic<std::uint64_t> answers_in_parts_{0};
+  std::atomic<std::uint64_t> requests_in_parts_{0};
 
   mutable std::mutex mutex_;
   std::shared_ptr<shm::WorkerEnd> end_;  // written by the ring thread only, under the mutex; read by it without

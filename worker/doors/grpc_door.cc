@@ -220,6 +220,7 @@ class ContractService final : public contract::McpRuntime::CallbackService {
   ContractService(Runtime& runtime, BodyHandles* handles) : runtime_(runtime), handles_(handles) {}
 
   void announce_drain() { draining_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
 
   grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const contract::McpRequest* request,
                                    contract::McpResponse* response) override {
@@ -239,7 +240,8 @@ class ContractService final : public contract::McpRuntime::CallbackService {
   grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
                                         const contract::HealthRequest* /*request*/,
                                         contract::HealthResponse* response) override {
-    response->set_status(draining_.load(std::memory_order_relaxed) ? "draining" : "ok");
+    const Health health = draining_.load(std::memory_order_relaxed) ? Health::kDraining : runtime_.ask_health();
+    response->set_status(std::string(to_string(health)));
     response->set_mode(runtime_.options().mode);
     response->set_version(runtime_.options().version);
     auto* reactor = context->DefaultReactor();
@@ -284,14 +286,20 @@ struct GrpcDoor::State {
 
   ContractService service;
   std::unique_ptr<rpc::Acceptor> acceptor;
+  std::mutex health_mutex;
+  std::optional<Health> told;  // guarded by health_mutex
   std::mutex drain_mutex;
   bool drained = false;  // guarded by drain_mutex
   std::unique_ptr<grpc::Server> server;
 
-  void set_serving(bool serving) const {
+  /// docs/operations.md ("Health") has the names.
+  void set(Health state) {
+    if (std::exchange(told, state) == state) return;  // a Watch would be told again what it knows
     auto* health = server->GetHealthCheckService();
-    health->SetServingStatus(serving);
-    health->SetServingStatus(contract::McpRuntime::service_full_name(), serving);
+    health->SetServingStatus("liveness", true);
+    health->SetServingStatus("readiness", is_ready(state));
+    health->SetServingStatus("", state == Health::kOk);
+    health->SetServingStatus(contract::McpRuntime::service_full_name(), state == Health::kOk);
   }
 };
 
@@ -318,15 +326,21 @@ Result<std::unique_ptr<GrpcDoor>> GrpcDoor::start(Runtime& runtime, GrpcDoorOpti
   state->acceptor = std::make_unique<rpc::Acceptor>(builder);
   state->server = builder.BuildAndStart();
   if (!state->server) return Error{Code::kSystem, 0, "the gRPC server did not start"};
-  state->set_serving(true);
+  state->set(Health::kOk);
   return std::unique_ptr<GrpcDoor>(new GrpcDoor(std::move(state)));
 }
 
 void GrpcDoor::adopt(UniqueFd connection) { state_->acceptor->adopt(std::move(connection)); }
 
+void GrpcDoor::tell(Health health) {
+  const std::lock_guard lock(state_->health_mutex);
+  if (!state_->service.draining()) state_->set(health);
+}
+
 void GrpcDoor::announce_drain() {
+  const std::lock_guard lock(state_->health_mutex);
   state_->service.announce_drain();
-  state_->set_serving(false);
+  state_->set(Health::kDraining);
 }
 
 void GrpcDoor::drain(Duration within) {

@@ -51,6 +51,8 @@ class GrpcDoor {
 
   /// Serves a connected, non-blocking stream socket. Closed at once while draining.
   void adopt(UniqueFd connection);
+  /// What grpc.health.v1 says from now on; Watch tells whoever waits for it. While draining that is not changed.
+  void tell(Health health);
   /// Says "draining" and NOT_SERVING from now on; connections and calls go on, so that a prober can read it.
   void announce_drain();
   /// Takes no connection any more, tells clients to go away, and waits at most `within` for the calls under way; what

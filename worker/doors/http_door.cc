@@ -71,19 +71,23 @@ struct HttpDoor::State {
                }) {}
 
   void handle(mcp::Request request, std::shared_ptr<http::Responder> responder) {
-    if (request.path == "/health") return responder->respond(health(request));
+    if (request.path == "/health")
+      return responder->respond(probe(request, [](Health health) { return health == Health::kOk; }));
+    if (request.path == "/ready") return responder->respond(probe(request, is_ready));
+    if (request.path == "/live") return responder->respond(probe(request, [](Health) { return true; }));
     if (!read_fields(request)) return responder->respond(rpc::detail_error(400, "Invalid auth context"));
     request.stream = ascii_lower(request.headers.get("accept")).find(mcp::kEventStream) != std::string::npos;
     HttpCall::start(runtime, std::make_shared<HttpCall>(std::move(request), std::move(responder)));
   }
 
-  [[nodiscard]] mcp::Response health(const mcp::Request& request) const {
+  /// 200 where `fine` says so, else 503; how this worker is stands in the body either way.
+  [[nodiscard]] mcp::Response probe(const mcp::Request& request, bool (*fine)(Health)) const {
     if (request.method != "GET") return rpc::not_allowed("GET");
-    const bool serving = !draining.load(std::memory_order_relaxed);
+    const Health health = draining.load(std::memory_order_relaxed) ? Health::kDraining : runtime.ask_health();
     mcp::Response response;
-    response.status = serving ? 200 : 503;
+    response.status = fine(health) ? 200 : 503;
     response.headers.set("content-type", "application/json");
-    response.body = std::string(R"({"status":")") + (serving ? "ok" : "draining") + R"(","mode":)" +
+    response.body = R"({"status":")" + std::string(to_string(health)) + R"(","mode":)" +
                     mcp::encode_string(runtime.options().mode) + R"(,"version":)" +
                     mcp::encode_string(runtime.options().version) + "}";
     return response;

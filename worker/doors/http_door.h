@@ -1,5 +1,5 @@
 #pragma once
-// The HTTP door: Streamable HTTP without streams yet, and /health, on connections that somebody else accepted.
+// The HTTP door: Streamable HTTP, and /health, /ready and /live, on connections that somebody else accepted.
 
 #include <functional>
 #include <memory>
@@ -22,7 +22,7 @@ class HttpDoor {
   void adopt(UniqueFd connection);
   /// Runs `what` on the server's thread, soon. Any thread.
   void run(std::function<void()> what);
-  /// From now on /health says 503 "draining"; connections and calls go on, so that a prober can read it.
+  /// From now on /health and /ready say 503 "draining"; connections and calls go on, so that a prober can read it.
   void announce_drain();
   /// Answers what is under way, takes nothing new; `drained` is called once every connection is closed.
   void drain(std::function<void()> drained);

@@ -54,6 +54,11 @@ struct RingDoorOptions {
 };
 
 struct RingDoorStats {
+  std::uint64_t doorbells = 0;  ///< how often a client woke the ring thread
+  std::uint64_t wakes = 0;      ///< how often an answer woke a client
+  std::uint64_t answers_inline = 0;
+  std::uint64_t answers_in_parts = 0;
+  std::uint64_t requests_in_parts = 0;
   std::uint32_t rings = 0;                        ///< attached now
   std::uint64_t bytes = 0;                        ///< both segments of all of them
   std::map<std::string, std::uint64_t> refusals;  ///< by reason, handshakes and rings that were ended for a lie

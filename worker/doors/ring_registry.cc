@@ -16,6 +16,7 @@ void RingRegistry::remove(std::uint64_t ring) {
   const auto at = rings_.find(ring);
   if (at == rings_.end()) return;
   bytes_ -= at->second->bytes();
+  add_tally(at->second->tally(), ended_);
   rings_.erase(at);
 }
 
@@ -32,7 +33,20 @@ void RingRegistry::count_refusal(std::string_view reason) {
 
 RingDoorStats RingRegistry::stats() const {
   const std::lock_guard lock(mutex_);
-  return {static_cast<std::uint32_t>(rings_.size()), bytes_, refusals_};
+  RingDoorStats stats = ended_;
+  for (const auto& [ring, attachment] : rings_) add_tally(attachment->tally(), stats);
+  stats.doorbells = doorbells_.load(std::memory_order_relaxed);
+  stats.rings = static_cast<std::uint32_t>(rings_.size());
+  stats.bytes = bytes_;
+  stats.refusals = refusals_;
+  return stats;
+}
+
+void RingRegistry::add_tally(const RingTally& tally, RingDoorStats& to) {
+  to.wakes += tally.wakes;
+  to.answers_inline += tally.answers_inline;
+  to.answers_in_parts += tally.answers_in_parts;
+  to.requests_in_parts += tally.requests_in_parts;
 }
 
 Result<std::string> RingRegistry::read(const shm::Handle& handle) {

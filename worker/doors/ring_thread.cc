@@ -272,6 +272,7 @@ void RingThread::expire_handshakes() {
 void RingThread::wake_ring(std::uint64_t serial) {
   const auto at = rings_.find(serial);
   if (at == rings_.end() || at->second.awake || draining_) return;
+  registry_.count_doorbell();
   at->second.attachment->worker_end().unpark();
   at->second.awake = true;
   awake_.push_back(serial);

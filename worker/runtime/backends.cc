@@ -44,6 +44,13 @@ std::uint64_t Backends::next_id(std::size_t digits) {
   return count <= kMostPlain ? count : kGrown + count;
 }
 
+std::vector<bool> Backends::carries_of(const std::vector<std::unique_ptr<Upstream>>& upstreams) {
+  std::vector<bool> carries;
+  carries.reserve(upstreams.size());
+  for (const auto& upstream : upstreams) carries.push_back(upstream->carries_headers());
+  return carries;
+}
+
 void Backends::send(std::size_t index, UpstreamRequest request, UpstreamDone done) {
   const Visit visit(*this);
   if (!visit.open()) return done(Error{Code::kUnavailable, 0, "shutting down"});

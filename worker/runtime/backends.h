@@ -23,6 +23,8 @@ class Backends {
 
   [[nodiscard]] std::size_t size() const { return names_.size(); }
   [[nodiscard]] const std::string& name(std::size_t index) const { return names_[index]; }
+  /// As Upstream::carries_headers.
+  [[nodiscard]] bool carries_headers(std::size_t index) const { return carries_[index]; }
   /// A number for the next request, never given twice.
   [[nodiscard]] std::uint64_t next_id() { return next_id(0); }
   /// The same, with so many digits where that can be: it takes the place of an id as long without moving what follows.
@@ -45,9 +47,11 @@ class Backends {
   class Visit;
 
   static std::vector<std::string> names_of(const std::vector<std::unique_ptr<Upstream>>& upstreams);
+  static std::vector<bool> carries_of(const std::vector<std::unique_ptr<Upstream>>& upstreams);
 
   std::vector<std::unique_ptr<Upstream>> upstreams_;
   const std::vector<std::string> names_ = names_of(upstreams_);
+  const std::vector<bool> carries_ = carries_of(upstreams_);
   std::atomic<std::uint64_t> next_id_{1};
   mutable std::atomic<std::uint32_t> visits_{0};
   std::atomic<bool> closed_{false};

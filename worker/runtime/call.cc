@@ -38,6 +38,7 @@ bool Call::begin(mcp::Response head) {
 
 Written Call::write(std::string piece) {
   if (piece.empty() || phase_.load(std::memory_order_acquire) != Phase::kStreaming) return Written::kMore;
+  notes_.bytes_streamed.fetch_add(piece.size(), std::memory_order_relaxed);
   return deliver_piece(std::move(piece));
 }
 

@@ -2,17 +2,44 @@
 // One call on its way through the runtime. A door makes it, the runtime answers it exactly once: whole, or as a stream.
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 
+#include "base/clock.h"
 #include "mcp/message.h"
 
 namespace ringside::worker {
 
 enum class Door { kRing, kHandle, kGrpc, kHttp };
 inline constexpr std::size_t kDoorCount = 4;
+
+/// What a call is counted as.
+enum class Method : std::uint8_t {
+  kInitialize,
+  kPing,
+  kToolsList,
+  kToolsCall,
+  kResourcesList,
+  kResourcesRead,
+  kPromptsList,
+  kPromptsGet,
+  kComplete,
+  kSetLevel,
+  kNotification,
+  kListen,  ///< a GET
+  kEnd,     ///< a DELETE
+  kOther,   ///< anything else, and what was refused before its body was read
+};
+inline constexpr std::size_t kMethodCount = 14;
+
+// Headers that follow a call from the gateway to the upstream and into the log.
+inline constexpr std::string_view kRequestIdHeader = "x-request-id";
+inline constexpr std::string_view kTraceParentHeader = "traceparent";
+inline constexpr std::string_view kTraceStateHeader = "tracestate";
 
 /// What became of a piece of a stream.
 enum class Written {
@@ -23,12 +50,23 @@ enum class Written {
 
 class Call {
  public:
+  /// The runtime's own, for the ledger. Written before the call goes to another thread, but for the last.
+  struct Notes {
+    SteadyTime began{};
+    std::uint64_t bytes_in = 0;
+    std::uint64_t number = 0;
+    Method method = Method::kOther;
+    const std::string* upstream = nullptr;  ///< its name, which lives as long as the runtime
+    std::atomic<std::uint64_t> bytes_streamed{0};
+  };
+
   Call(Door door, mcp::Request request) : door_(door), request_(std::move(request)) {}
   virtual ~Call() = default;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
   [[nodiscard]] Door door() const { return door_; }
+  [[nodiscard]] Notes& notes() { return notes_; }
   /// The request; the runtime may move from it. Not to be touched by the door after Runtime::serve.
   [[nodiscard]] mcp::Request& request() { return request_; }
   /// Whether the door can take the answer as a stream.
@@ -78,6 +116,7 @@ class Call {
 
   Door door_;
   mcp::Request request_;
+  Notes notes_;
   std::atomic<Phase> phase_{Phase::kOpen};
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;

@@ -82,6 +82,17 @@ bool CatalogCache::forget(std::uint64_t waiter) {
   return waiters_.erase(waiter) == 1;
 }
 
+void CatalogCache::look_at(std::size_t upstream) {
+  {
+    const std::lock_guard lock(mutex_);
+    Entry& entry = entries_[upstream];
+    if (entry.fetching) return;
+    entry.fetching = true;
+    entry.changed = false;
+  }
+  start({upstream});
+}
+
 void CatalogCache::invalidate(std::size_t upstream) {
   const std::lock_guard lock(mutex_);
   entries_[upstream].changed = true;

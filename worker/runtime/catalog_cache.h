@@ -54,6 +54,8 @@ class CatalogCache : public std::enable_shared_from_this<CatalogCache> {
   void wait(std::uint64_t waiter, Ready ready);
   /// True: this waiter's `ready` will not be called. False: it has been or is being called.
   bool forget(std::uint64_t waiter);
+  /// Asks this upstream for its list whatever the age of that is, to see whether it answers. Nobody waits.
+  void look_at(std::size_t upstream);
   /// The list of this upstream is out of date.
   void invalidate(std::size_t upstream);
 

@@ -36,7 +36,11 @@ Written EventAnswer::write(std::string_view json) {
   const std::lock_guard lock(mutex_);
   if (over_) return Written::kMore;
   if (call_->streams()) {
-    if (!begun_) begun_ = call_->begin(event_stream_head());
+    if (!begun_) {
+      auto head = event_stream_head();
+      ledger_->sign(*call_, head);
+      begun_ = call_->begin(std::move(head));
+    }
     return begun_ ? call_->write(mcp::format_sse(json)) : Written::kMore;
   }
   begun_ = true;

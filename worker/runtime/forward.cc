@@ -179,8 +179,10 @@ void Forward::send(const Job& job, const mcp::ToolRoute& route) {
   // The token too: what two callers chose may be equal, and an upstream has only one of each.
   rewrite(body,
           {Edit{job.raw_id, number}, Edit{job.raw_token, number}, name.empty() ? Edit{} : Edit{job.raw_name, name}});
-  UpstreamRequest request{std::move(body), id, job.deadline, nullptr};
   const std::size_t upstream = route.upstream;
+  UpstreamRequest request{std::move(body), id, job.deadline, {}, nullptr};
+  job.call->notes().upstream = &backends_->name(upstream);
+  if (backends_->carries_headers(upstream)) request.headers = trace_headers(*job.call);
   UpstreamDone done;
   if (takes_events(*job.call)) {
     const auto events = std::make_shared<EventAnswer>(job.call, ledger_, raw_id, max_body_bytes_);
@@ -200,6 +202,15 @@ void Forward::send(const Job& job, const mcp::ToolRoute& route) {
   backends_->send(upstream, std::move(request), std::move(done));
   // After the send: an upstream does not know of an id before, and would let its cancellation pass.
   job.call->on_cancel([backends = backends_, upstream, id] { backends->cancel(upstream, id); });
+}
+
+mcp::Headers Forward::trace_headers(Call& call) const {
+  mcp::Headers headers;
+  for (const auto name : {kTraceParentHeader, kTraceStateHeader, kRequestIdHeader}) {
+    if (const auto value = call.request().headers.get(name); !value.empty()) headers.set(name, std::string(value));
+  }
+  if (headers.empty()) headers.set(kRequestIdHeader, ledger_->id_of(call));
+  return headers;
 }
 
 mcp::Response Forward::response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer) {

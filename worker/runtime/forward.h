@@ -41,6 +41,8 @@ class Forward : public std::enable_shared_from_this<Forward> {
   void with_catalog(const std::shared_ptr<Call>& call, std::string_view raw_id, CatalogCache::Ready ready);
   void route(const Job& job, const CatalogSnapshot& catalog);
   void send(const Job& job, const mcp::ToolRoute& route);
+  /// Those of the call that tell an upstream which call it is; an id of ours where it has none.
+  [[nodiscard]] mcp::Headers trace_headers(Call& call) const;
   [[nodiscard]] static mcp::Response response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer);
 
   const Duration call_timeout_;

@@ -18,8 +18,10 @@ void Listeners::add(const std::shared_ptr<Call>& call, const std::string& sessio
       lock.unlock();  // a door may serve its next call from inside an answer
       return ledger_->answer(call, rpc::detail_error(429, "Too many streams of this session"));
     }
+    auto head = event_stream_head();
+    ledger_->sign(*call, head);
     // Under the lock: no message comes before the head.
-    listens = call->begin(event_stream_head()) && !closed_;
+    listens = call->begin(std::move(head)) && !closed_;
     if (listens) sessions_[session].push_back(call);
   }
   if (!listens) return ledger_->end(call);
@@ -49,6 +51,13 @@ void Listeners::end_sessions(const std::function<bool(const std::string& session
   for (const std::string& name : names) {
     if (gone(name)) end_session(name);
   }
+}
+
+std::size_t Listeners::open() {
+  const std::lock_guard lock(mutex_);
+  std::size_t count = 0;
+  for (const auto& [session, streams] : sessions_) count += streams.size();
+  return count;
 }
 
 void Listeners::end_session(const std::string& session) {

@@ -34,6 +34,8 @@ class Listeners : public std::enable_shared_from_this<Listeners> {
   void end_session(const std::string& session);
   /// Ends all of them; later ones end as soon as they have begun.
   void end_all();
+  /// How many streams there are.
+  [[nodiscard]] std::size_t open();
 
  private:
   using Streams = std::vector<std::shared_ptr<Call>>;

@@ -1,5 +1,6 @@
 #include "worker/runtime/runtime.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "worker/runtime/ledger.h"
 #include "worker/runtime/listeners.h"
 #include "worker/runtime/sessions.h"
+#include "worker/runtime/store_watch.h"
 
 namespace ringside::worker {
 namespace {
@@ -22,6 +24,9 @@ namespace {
 constexpr std::string_view kEchoPath = "/_ringside/echo";
 constexpr std::string_view kToolsChanged = R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})";
 constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expired
+// At an upstream that has failed: after the first, doubling to the second.
+constexpr Duration kLookAgainFirst = std::chrono::seconds(1);
+constexpr Duration kLookAgainMost = std::chrono::seconds(30);
 constexpr std::string_view kStoreDown = "the session store is not available";
 
 mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
@@ -109,6 +114,7 @@ struct Runtime::State {
       : options(std::move(options_in)),
         clock(clock_in),
         invalidate(std::move(invalidate_in)),
+        ledger(std::make_shared<Ledger>(LedgerOptions{options.slow_call, options.id_seed}, clock)),
         sessions(options.session_ttl_ms, std::move(store), epoch_in),
         epoch(epoch_in),
         backends(std::make_shared<Backends>(std::move(upstreams))),
@@ -126,7 +132,7 @@ struct Runtime::State {
   const RuntimeOptions options;
   const Clock& clock;
   const Invalidate invalidate;
-  const std::shared_ptr<Ledger> ledger = std::make_shared<Ledger>();
+  const std::shared_ptr<Ledger> ledger;
   const std::shared_ptr<Admissions> admissions = std::make_shared<Admissions>(options.admissions);
   Sessions sessions;
   const std::atomic<std::uint64_t>& epoch;
@@ -134,9 +140,13 @@ struct Runtime::State {
   const std::shared_ptr<Backends> backends;
   const std::shared_ptr<CatalogCache> catalog;
   const std::shared_ptr<Forward> forward;
+  std::unique_ptr<StoreWatch> store_watch;         // after the sessions, which it asks
+  mutable std::atomic<bool> asked_health = false;  // somebody wants to know how the upstreams are
 
   void serve(const std::shared_ptr<Call>& call);
   void look_after_streams();
+  void look_after_upstreams();
+  [[nodiscard]] Health health() const;
   void answer(const std::shared_ptr<Call>& call, mcp::Response response) { ledger->answer(call, std::move(response)); }
 
  private:
@@ -150,10 +160,39 @@ struct Runtime::State {
   // Of look_after_streams(), which one thread calls.
   std::uint64_t looked_epoch_ = 0;
   SteadyTime look_by_{};
+  struct Look {
+    SteadyTime at{};
+    Duration again = kLookAgainFirst;
+  };
+  std::vector<Look> looks_;  // by upstream
 };
 
+Health Runtime::State::health() const {
+  if (store_watch && !store_watch->good()) return Health::kNotReady;
+  const auto all = backends->statuses();
+  const bool none =
+      !all.empty() && std::all_of(all.begin(), all.end(), [](const auto& each) { return each.state == "failed"; });
+  return none ? Health::kDegraded : Health::kOk;
+}
+
+void Runtime::State::look_after_upstreams() {
+  const SteadyTime now = clock.now();
+  const bool asked = asked_health.load(std::memory_order_relaxed);
+  const auto all = backends->statuses();
+  looks_.resize(all.size());
+  for (std::size_t index = 0; index < all.size(); ++index) {
+    const bool failed = all[index].state == "failed";
+    Look& look = looks_[index];
+    if (!failed) look.again = kLookAgainFirst;
+    if ((!failed && !(asked && all[index].state == "idle")) || now < look.at) continue;
+    look.at = now + look.again;
+    look.again = std::min(2 * look.again, kLookAgainMost);
+    catalog->look_at(index);
+  }
+}
+
 void Runtime::State::serve(const std::shared_ptr<Call>& call) {
-  ledger->begin(call->door());
+  ledger->begin(*call);
   mcp::Request& request = call->request();
   if (options.transport_echo && request.path == kEchoPath && request.method == "POST") {
     mcp::Response echo;
@@ -169,6 +208,7 @@ void Runtime::State::serve(const std::shared_ptr<Call>& call) {
                                 : rpc::detail_error(400, "Invalid auth context"));
   }
   if (request.method == "POST") return serve_post(call, *caller, now_ms);
+  call->notes().method = request.method == "DELETE" ? Method::kEnd : Method::kListen;
   if (request.method == "DELETE") return serve_delete(call, *caller, now_ms);
   serve_get(call, *caller, now_ms);
 }
@@ -217,6 +257,9 @@ void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Ca
   const mcp::Request& request = call->request();
   const mcp::EnvelopeFault fault = reader.read(request.body, envelope);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
+  call->notes().method = envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
+                         : envelope.kind == mcp::Envelope::Kind::kRequest    ? method_of(envelope.method)
+                                                                             : Method::kOther;
   if (envelope.kind == mcp::Envelope::Kind::kRequest) {
     const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
     auto ticket = admissions->admit(
@@ -296,12 +339,24 @@ void Runtime::serve(const std::shared_ptr<Call>& call) {
 }
 
 void Runtime::look_after_streams() { state_->look_after_streams(); }
+void Runtime::look_after_upstreams() { state_->look_after_upstreams(); }
+void Runtime::watch_store(Duration every) {
+  state_->store_watch = std::make_unique<StoreWatch>([sessions = &state_->sessions] { return sessions->check_store(); },
+                                                     every, state_->clock);
+}
+Health Runtime::health() const { return state_->health(); }
+Health Runtime::ask_health() const {
+  state_->asked_health.store(true, std::memory_order_relaxed);
+  return state_->health();
+}
 void Runtime::end_streams() { state_->listeners->end_all(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const {
   RuntimeStats stats = state_->ledger->stats();
   stats.refused = state_->admissions->refused();
   return stats;
+RuntimeMeters Runtime::meters() const {
+  return {state_->ledger->meter().read(), state_->sessions.stats(), state_->listeners->open()};
 }
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }
 

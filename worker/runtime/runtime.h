@@ -13,6 +13,9 @@
 #include "base/clock.h"
 #include "worker/runtime/admissions.h"
 #include "worker/runtime/call.h"
+#include "worker/runtime/health.h"
+#include "worker/runtime/meter.h"
+#include "worker/runtime/sessions.h"
 #include "worker/store/store.h"
 #include "worker/upstream/upstream.h"
 
@@ -30,6 +33,8 @@ struct RuntimeOptions {
   bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
   std::string version;
   std::string mode = "full";  ///< what HealthCheck says
+  Duration slow_call{0};      ///< a call that takes as long gets a line in the log; 0: none does
+  std::uint64_t id_seed = 0;  ///< of the ids of calls that bring none; of this worker alone
 };
 
 struct RuntimeStats {
@@ -37,6 +42,13 @@ struct RuntimeStats {
   std::uint32_t under_way = 0;
   std::uint64_t refused = 0;  ///< 429
   std::array<std::uint64_t, kDoorCount> by_door{};
+};
+
+/// What a report tells beside that.
+struct RuntimeMeters {
+  std::vector<CallCount> calls;
+  SessionStats sessions;
+  std::size_t listening = 0;  ///< streams that were opened with GET
 };
 
 class Runtime {
@@ -54,11 +66,21 @@ class Runtime {
 
   /// Once in a while: ends streams whose session has ended, at another worker perhaps. May ask the store.
   void look_after_streams();
+  /// About once a second: asks upstreams that have failed whether they are back, so that health comes back without a
+  /// call; and, once somebody has asked for health, those that nobody has called yet.
+  void look_after_upstreams();
+  /// From now on the store is asked every so often, on a thread of its own, whether it does its work. Once.
+  void watch_store(Duration every);
+  /// How this worker is; a door adds whether it drains. Any thread.
+  [[nodiscard]] Health health() const;
+  /// The same for somebody outside who asks.
+  [[nodiscard]] Health ask_health() const;
   /// Ends the streams that nothing else ends, so that the doors can drain. From now on new ones end at once.
   void end_streams();
 
   [[nodiscard]] const RuntimeOptions& options() const;
   [[nodiscard]] RuntimeStats stats() const;
+  [[nodiscard]] RuntimeMeters meters() const;
   [[nodiscard]] std::vector<UpstreamStatus> upstreams() const;
 
  private:

@@ -173,6 +173,7 @@ SessionOutcome Sessions::open(const std::string& id, std::string_view server_id,
     const auto created = store_->create(record, now_ms - ttl_ms_);
     if (!created) return SessionOutcome::kUnavailable;
     if (*created) {
+      opened_.fetch_add(1, std::memory_order_relaxed);
       keep(std::make_shared<const mcp::SessionRecord>(std::move(record)), epoch);
       return SessionOutcome::kAdmitted;
     }
@@ -194,6 +195,16 @@ SessionOutcome Sessions::open(const std::string& id, std::string_view server_id,
   return SessionOutcome::kDenied;
 }
 
+SessionStats Sessions::stats() {
+  SessionStats stats{opened_.load(std::memory_order_relaxed), ended_.load(std::memory_order_relaxed),
+                     expired_.load(std::memory_order_relaxed), 0};
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    stats.cached += shard.entries.size();
+  }
+  return stats;
+}
+
 bool Sessions::gone(const std::string& id, std::int64_t now_ms) {
   const auto record = read(id, now_ms);
   return record.ok() && *record == nullptr;
@@ -203,6 +214,7 @@ SessionOutcome Sessions::erase(const std::string& id) {
   const auto erased = store_->erase(id);
   if (!erased) return SessionOutcome::kUnavailable;
   forget(id);
+  if (*erased) ended_.fetch_add(1, std::memory_order_relaxed);
   return *erased ? SessionOutcome::kAdmitted : SessionOutcome::kUnknown;
 }
 
@@ -210,7 +222,9 @@ void Sessions::expire_now_and_then(std::int64_t now_ms) {
   std::int64_t last = expired_at_ms_.load(std::memory_order_relaxed);
   if (now_ms - last < kExpireEveryMs || !expired_at_ms_.compare_exchange_strong(last, now_ms)) return;
   const auto gone = store_->expire(now_ms - ttl_ms_);
-  if (gone && *gone != 0) log::info("sessions expired count={}", *gone);
+  if (!gone || *gone == 0) return;
+  expired_.fetch_add(static_cast<std::uint64_t>(*gone), std::memory_order_relaxed);
+  log::info("sessions expired count={}", *gone);
 }
 
 }  // namespace ringside::worker

@@ -25,6 +25,13 @@ enum class SessionOutcome {
   kUnavailable,  ///< the store has trouble
 };
 
+struct SessionStats {
+  std::uint64_t opened = 0;
+  std::uint64_t ended = 0;  ///< by their clients
+  std::uint64_t expired = 0;
+  std::size_t cached = 0;  ///< in this worker
+};
+
 class Sessions {
  public:
   /// `epoch` outlives it.
@@ -39,6 +46,9 @@ class Sessions {
                                     std::string_view protocol_version, std::int64_t now_ms);
   /// True when the store says that there is no such session (any more).
   [[nodiscard]] bool gone(const std::string& id, std::int64_t now_ms);
+  /// Whether the store does its work. Asks it.
+  [[nodiscard]] Status check_store() { return store_->check(); }
+  [[nodiscard]] SessionStats stats();
   /// Ends a session in the store and here. kAdmitted: this call ended it; kUnknown: there was none any more.
   [[nodiscard]] SessionOutcome erase(const std::string& id);
 
@@ -82,6 +92,9 @@ class Sessions {
   const std::unique_ptr<SessionStore> store_;
   const std::atomic<std::uint64_t>& epoch_;
   std::atomic<std::int64_t> expired_at_ms_{0};
+  std::atomic<std::uint64_t> opened_{0};
+  std::atomic<std::uint64_t> ended_{0};
+  std::atomic<std::uint64_t> expired_{0};
   std::array<Shard, 16> shards_;
 };
 

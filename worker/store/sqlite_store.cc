@@ -102,6 +102,7 @@ class SqliteStore final : public SessionStore {
   Status touch(const std::string& id, std::int64_t seen_ms) override;
   Result<bool> erase(const std::string& id) override;
   Result<std::int64_t> expire(std::int64_t expired_before_ms) override;
+  Status check() override;
 
  private:
   struct Close {
@@ -117,8 +118,12 @@ class SqliteStore final : public SessionStore {
   Result<std::int64_t> change(Statement& statement);
   Error unusable(std::string_view what);
   Error failed(int code);
+  /// The inode of the file at our path; 0: there is none.
+  [[nodiscard]] ino_t file_there() const;
 
   const std::string path_;
+  ino_t file_ = 0;  // that we opened
+  bool check_failed_ = false;
   std::mutex mutex_;
   std::unique_ptr<sqlite3, Close> database_;  // before the statements: they go away first
   Statement find_;
@@ -221,6 +226,11 @@ int SqliteStore::switch_to_wal() {
   }
 }
 
+ino_t SqliteStore::file_there() const {
+  struct stat found = {};
+  return ::lstat(path_.c_str(), &found) == 0 ? found.st_ino : 0;
+}
+
 Status SqliteStore::open() {
   RS_TRY_STATUS(prepare_file());
   sqlite3* database = nullptr;
@@ -232,7 +242,28 @@ Status SqliteStore::open() {
   sqlite3_busy_timeout(database, kBusyTimeoutMs);
   if (switch_to_wal() != SQLITE_OK) return unusable(sqlite3_errmsg(database));
   RS_TRY_STATUS(migrate());
+  file_ = file_there();
   return prepare_statements();
+}
+
+/// A read of the table, and a write of one page that changes nothing.
+Status SqliteStore::check() {
+  const std::lock_guard lock(mutex_);
+  const bool there = file_there() == file_;
+  int code = SQLITE_OK;
+  if (there) {
+    const InUse use(find_);
+    code = find_.bind({}).bind(0).step();
+    if (code == SQLITE_DONE) code = run("PRAGMA user_version = 1;");
+  }
+  // It is asked again and again, and the log need not hear it each time.
+  const bool told = std::exchange(check_failed_, !there || code != SQLITE_OK);
+  if (!check_failed_) return {};
+  if (!there && !told) {
+    log::warn("session store failed path={} reason=\"its file was taken away\"; restart ringside", path_);
+  }
+  if (there && !told) return failed(code);
+  return Error{Code::kUnavailable, 0, "the session store is not available"};
 }
 
 Result<std::int64_t> SqliteStore::change(Statement& statement) {

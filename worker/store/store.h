@@ -28,6 +28,8 @@ class SessionStore {
   virtual Result<bool> erase(const std::string& id) = 0;
   /// Removes what was seen last before then; how many.
   virtual Result<std::int64_t> expire(std::int64_t expired_before_ms) = 0;
+  /// Whether all of that can be done right now: reads and writes for the sake of it.
+  virtual Status check() { return {}; }
 };
 
 /// A SQLite file (WAL, mode 0600) shared by all workers of a runtime folder. kSystem when it cannot be opened or is not

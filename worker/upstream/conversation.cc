@@ -78,8 +78,15 @@ Result<std::string> agreed_version(std::string_view upstream, std::string_view a
 
 UpstreamDone Tally::counted(UpstreamDone done) {
   calls_.fetch_add(1, std::memory_order_relaxed);
-  return [this, done = std::move(done)](Result<std::string> response) {
-    if (!response.ok()) failures_.fetch_add(1, std::memory_order_relaxed);
+  return [this, began = system_clock().now(), done = std::move(done)](Result<std::string> response) {
+    latency_.record(system_clock().now() - began);
+    if (response.ok()) {
+      ready();
+    } else {
+      failures_.fetch_add(1, std::memory_order_relaxed);
+      // Not reached, or gone. Any other failure is that of one call.
+      if (response.error().code == Code::kUnavailable) failed();
+    }
     done(std::move(response));
   };
 }
@@ -92,8 +99,13 @@ void Tally::dropped(std::string_view why, std::string_view shown) {
 }
 
 UpstreamStatus Tally::status() const {
-  return {name_, std::string(kind_), state_.load(), calls_.load(std::memory_order_relaxed),
-          failures_.load(std::memory_order_relaxed)};
+  return {name_,
+          std::string(kind_),
+          state_.load(),
+          calls_.load(std::memory_order_relaxed),
+          failures_.load(std::memory_order_relaxed),
+          latency_.counts(),
+          latency_.seconds()};
 }
 
 }  // namespace ringside::worker

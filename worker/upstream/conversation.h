@@ -70,6 +70,7 @@ class Tally {
   std::atomic<std::uint64_t> calls_{0};
   std::atomic<std::uint64_t> failures_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  LatencyHistogram latency_;
 };
 
 }  // namespace ringside::worker

@@ -42,6 +42,7 @@ void HttpSession::send(UpstreamRequest request, UpstreamDone done) {
       job->second.message = std::move(request.message);
       job->second.done = std::move(done);
       job->second.on_message = std::move(request.on_message);
+      job->second.headers = std::move(request.headers);
       if (request.deadline != SteadyTime::max()) {
         job->second.deadline = timer_.arm(request.deadline, [self = weak_from_this(), id] {
           const auto session = self.lock();
@@ -98,7 +99,7 @@ void HttpSession::dispatch(std::uint64_t id, Job& job) {
     auto bytes = job.in_session && !job.sent_again ? job.message : std::move(job.message);
     job.flight = start(
         std::move(bytes), id, SteadyTime::max(), [this, id](PostResult result) { answered(id, std::move(result)); },
-        job.on_message);
+        job.on_message, job.headers);
     return;
   }
   waiting_.push_back(id);
@@ -132,7 +133,8 @@ void HttpSession::reply(std::string message) {
 
 std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std::optional<std::uint64_t> id,
                                                         SteadyTime deadline, std::function<void(PostResult)> result,
-                                                        std::function<bool(std::string)> notice) {
+                                                        std::function<bool(std::string)> notice,
+                                                        const mcp::Headers& headers) {
   auto flight = std::make_shared<Flight>();
   if (notice) {
     notice = [self = shared_from_this(), flight, tell = std::move(notice)](std::string message_in) {
@@ -148,6 +150,10 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
                   .lingers = [this, flight] { linger(flight); },
                   .over = [this, flight] { over(flight); }});
   auto http = request();
+  for (const auto& [name, value] : headers) {
+    // What the configuration says of a header counts.
+    if (http.headers.find(name) == nullptr) http.headers.set(name, value);
+  }
   http.body = std::move(message);
   http.deadline = deadline;
   http.repeatable = id == kInitializeId;

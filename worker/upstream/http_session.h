@@ -49,6 +49,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::string message;
     UpstreamDone done;
     std::function<bool(std::string)> on_message;
+    mcp::Headers headers;
     Timer::Token deadline;
     std::shared_ptr<Flight> flight;  ///< null while it waits for the session
     std::uint64_t generation = 0;    ///< of the session it was sent under
@@ -63,7 +64,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void reply(std::string message);
   std::shared_ptr<Flight> start(std::string message, std::optional<std::uint64_t> id, SteadyTime deadline,
                                 std::function<void(PostResult)> result,
-                                std::function<bool(std::string)> notice = nullptr);
+                                std::function<bool(std::string)> notice = nullptr, const mcp::Headers& headers = {});
   [[nodiscard]] http::ClientRequest request() const;
   [[nodiscard]] Job take(std::unordered_map<std::uint64_t, Job>::iterator job);
   [[nodiscard]] std::vector<UpstreamDone> take_all();

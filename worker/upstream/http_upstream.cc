@@ -21,6 +21,7 @@ class HttpUpstream final : public Upstream {
   void send(UpstreamRequest request, UpstreamDone done) override {
     session_->send(std::move(request), std::move(done));
   }
+  [[nodiscard]] bool carries_headers() const override { return true; }
   void cancel(std::uint64_t id) override { session_->cancel(id); }
   void resume(std::uint64_t id) override { session_->resume(id); }
   void on_tools_changed(std::function<void()> changed) override { session_->on_tools_changed(std::move(changed)); }

@@ -8,16 +8,20 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/latency.h"
 #include "base/result.h"
+#include "mcp/message.h"
 
 namespace ringside::worker {
 
 struct UpstreamStatus {
   std::string name;
   std::string kind;   ///< http, stdio, builtin
-  std::string state;  ///< idle, ready, failed
+  std::string state;  ///< idle (never asked), ready, failed (not reached when it was last asked)
   std::uint64_t calls = 0;
   std::uint64_t failures = 0;
+  LatencyHistogram::Counts latency = {};  ///< of answers and failures; none of the builtin one
+  double seconds = 0;                     ///< their sum
 };
 
 /// One JSON-RPC request on its way to an upstream.
@@ -25,6 +29,8 @@ struct UpstreamRequest {
   std::string message;  ///< the whole JSON-RPC request; its id is the number below, unique in this worker
   std::uint64_t id = 0;
   SteadyTime deadline = SteadyTime::max();
+  /// Of the call, for an upstream that carries_headers(): its ids.
+  mcp::Headers headers = {};
   /// Gets each notification that belongs to the request and comes before its answer, validated, as the bytes that came;
   /// one at a time, on any thread. Over HTTP those are what the answer's stream holds; over stdio,
   /// notifications/progress whose token is the number `id`. False: the reader is slow, so wait for resume(id) where the
@@ -43,6 +49,8 @@ class Upstream {
  public:
   virtual ~Upstream() = default;
   [[nodiscard]] virtual const std::string& name() const = 0;
+  /// Whether UpstreamRequest::headers reach it.
+  [[nodiscard]] virtual bool carries_headers() const { return false; }
   /// Calls `done` exactly once, perhaps before this returns, on any thread.
   virtual void send(UpstreamRequest request, UpstreamDone done) = 0;
   /// The caller gave up: tells the upstream (notifications/cancelled) and ends it with kCancelled soon.

@@ -1,0 +1,38 @@
+#pragma once
+// What all workers have counted since the supervisor started. What a process had reported when it ended stays in the
+// sums, so that no counter falls because a worker died. The loop's thread only; a view may go anywhere.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ringside/control/v1/control.pb.h"
+
+namespace ringside::supervisor {
+
+/// Adds counters and histograms, each to its like.
+void add_meters(const control::v1::Meters& more, control::v1::Meters& to);
+
+class MeterBook {
+ public:
+  struct View {
+    control::v1::Meters totals;
+    std::vector<control::v1::Meters> workers;    ///< by slot, of the process there is
+    std::map<std::string, std::uint64_t> exits;  ///< by how a process ended
+  };
+
+  /// Takes the meters out of a report of the slot's process.
+  void reported(std::size_t slot, control::v1::WorkerReport& report);
+  /// The slot's process has ended, and reports no more.
+  void ended(std::size_t slot, const std::string& how);
+  [[nodiscard]] std::shared_ptr<const View> view();
+
+ private:
+  control::v1::Meters dead_;
+  View now_;
+  std::shared_ptr<const View> view_;  ///< null: something has changed since
+};
+
+}  // namespace ringside::supervisor
