@@ -18,15 +18,20 @@ namespace ringside {
 /// For gRPC's own waits.
 [[nodiscard]] gpr_timespec grpc_deadline(SteadyTime deadline);
 
+/// How a call ends that never ran: a gRPC server that shuts down cancels what comes before its client has read that it
+/// should go away, and gives it to no handler. No worker says this code itself.
+inline constexpr grpc::StatusCode kTurnedAway = grpc::StatusCode::ABORTED;
+
 /// One call under way. Thread-safe.
 class GrpcCall : public PendingCall {
  public:
   explicit GrpcCall(SteadyTime deadline);
   void cancel() override;
-  /// CANCELLED by the worker, not by us: a gRPC server that shuts down does so with what comes before its client has
-  /// read that it should go away, and gives it to no handler. The call never ran.
-  [[nodiscard]] bool turned_away(const grpc::Status& status) const {
-    return status.error_code() == grpc::StatusCode::CANCELLED && !given_up_.load(std::memory_order_acquire);
+  /// `status`, but with kTurnedAway for a CANCELLED that is not ours. Not for a call whose answer has begun.
+  [[nodiscard]] grpc::Status judged(const grpc::Status& status) const {
+    const bool ours = given_up_.load(std::memory_order_acquire);
+    if (status.error_code() != grpc::StatusCode::CANCELLED || ours) return status;
+    return {kTurnedAway, "the worker is going away and took the call no more"};
   }
   /// To start the call with.
   [[nodiscard]] grpc::ClientContext* context() { return context_.get(); }

@@ -55,7 +55,7 @@ class StreamCall final : public GrpcCall, public grpc::ClientReadReactor<McpChun
 
   void OnDone(const grpc::Status& status) override {
     const auto self = std::move(self_);
-    ended_(status);
+    ended_(buffer_->begun() ? status : judged(status));
     calls_.remove(self);
   }
 

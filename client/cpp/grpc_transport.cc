@@ -45,7 +45,7 @@ Error error_of(int grpc_code) {
   }
 }
 
-constexpr Error kTurnedAway{Code::kUnavailable, 0, "the worker is going away and took the call no more"};
+constexpr Error kGoingAway{Code::kUnavailable, 0, "the worker is going away and took the call no more"};
 
 struct InvokeCall final : GrpcCall {
   McpRequest request;
@@ -73,7 +73,7 @@ struct InvokeCall final : GrpcCall {
     if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) {
       return {rpc::detail_error(413, "Request body too large")};
     }
-    if (turned_away(status)) return {kTurnedAway, rpc::to_request(std::move(request), "POST")};
+    if (status.error_code() == kTurnedAway) return {kGoingAway, rpc::to_request(std::move(request), "POST")};
     const Error error = error_of(status.error_code());
     if (error.code != Code::kUnavailable) return {error};
     Request lost = rpc::to_request(std::move(request), "POST");
@@ -101,8 +101,9 @@ class GrpcTransport final : public Transport {
     auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     call->done = std::move(done);
     calls_.add(call);
-    const auto ended = [this, call, lane](const grpc::Status& status) {
-      if (call->turned_away(status)) avoid(*lane);
+    const auto ended = [this, call, lane](const grpc::Status& said) {
+      const grpc::Status status = call->judged(said);
+      if (status.error_code() == kTurnedAway) avoid(*lane);
       const Done tell = std::exchange(call->done, nullptr);
       tell(call->outcome_of(status));
       calls_.remove(call);
@@ -122,10 +123,10 @@ class GrpcTransport final : public Transport {
     if (lane == nullptr) return not_connected(std::move(request));
     auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     calls_.add(call);
-    const grpc::Status status = call->closes_session()
-                                    ? lane->stub->CloseSession(call->context(), call->request, &call->response)
-                                    : lane->stub->Invoke(call->context(), call->request, &call->response);
-    if (call->turned_away(status)) avoid(*lane);
+    const grpc::Status status =
+        call->judged(call->closes_session() ? lane->stub->CloseSession(call->context(), call->request, &call->response)
+                                            : lane->stub->Invoke(call->context(), call->request, &call->response));
+    if (status.error_code() == kTurnedAway) avoid(*lane);
     Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
@@ -142,7 +143,9 @@ class GrpcTransport final : public Transport {
     const SteadyTime deadline = call->deadline;
     McpRequest message = call->request;
     return start_grpc_stream(
-        *lane->stub, std::move(message), deadline, buffer, calls_, [call, buffer](const grpc::Status& status) {
+        *lane->stub, std::move(message), deadline, buffer, calls_,
+        [this, lane, call, buffer](const grpc::Status& status) {
+          if (status.error_code() == kTurnedAway) avoid(*lane);
           const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
           if (cut && buffer->begun()) return buffer->finish({kReadTooSlowly});
           Outcome outcome = call->outcome_of(status);

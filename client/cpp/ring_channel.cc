@@ -77,14 +77,11 @@ struct RingChannel::State {
       rings = RingService::NewStub(channel);
     });
   }
-  Error failed(const GrpcCall& call, const grpc::Status& status) {
-    if (call.turned_away(status)) {
+  Error failed(const grpc::Status& status) {
+    if (status.error_code() == kTurnedAway) {
       broken.store(true, std::memory_order_relaxed);
       return {Code::kNotFound, 0, "the worker is going away and took the call no more"};
     }
-    return failed(status);
-  }
-  Error failed(const grpc::Status& status) {
     if (status.error_code() == grpc::StatusCode::UNAVAILABLE) broken.store(true, std::memory_order_relaxed);
     return error_of(status);
   }
@@ -112,7 +109,8 @@ Result<RingChannel::McpResponse> RingChannel::invoke(const McpRequest& request, 
   const grpc::Status status = request.method() == "DELETE"
                                   ? state_->runtime->CloseSession(call->context(), request, &response)
                                   : state_->runtime->Invoke(call->context(), request, &response);
-  Result<McpResponse> answer = status.ok() ? Result<McpResponse>(std::move(response)) : state_->failed(*call, status);
+  Result<McpResponse> answer =
+      status.ok() ? Result<McpResponse>(std::move(response)) : state_->failed(call->judged(status));
   state_->calls.remove(call);
   return answer;
 }
@@ -122,7 +120,7 @@ std::shared_ptr<PendingCall> RingChannel::invoke_async(McpRequest request, Stead
   auto call = std::make_shared<InvokeCall>(std::move(request), deadline);
   state_->calls.add(call);
   auto ended = [state = state_.get(), call, done = std::move(done)](const grpc::Status& status) {
-    done(status.ok() ? Result<McpResponse>(std::move(call->response)) : state->failed(*call, status));
+    done(status.ok() ? Result<McpResponse>(std::move(call->response)) : state->failed(call->judged(status)));
     state->calls.remove(call);
   };
   auto* stub = state_->runtime->async();

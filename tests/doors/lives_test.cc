@@ -245,6 +245,61 @@ TEST(Lives, a_call_that_may_run_once_only_is_not_lost_to_a_reload) {
   for (auto& caller : callers) caller.join();
 }
 
+TEST(Lives, a_call_that_outlasts_its_workers_drain_is_not_run_twice) {
+  const House house({.config = R"({"mcpServers": {"demo": {"command": ")" + program("demo_server") +
+                               R"("}}, "lives": {"drainMs": 300}})",
+                     .workers = 1});
+  for (const DoorChoice door : kDoors) {
+    const auto client = house.client(door);
+    std::promise<Answer> answered;
+    client->call_async(
+        post(R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"sleep","arguments":{"ms":60000}}})"),
+        {}, [&](Answer answer) { answered.set_value(std::move(answer)); });
+    ASSERT_TRUE(eventually([&] {
+      const auto now = house.status();
+      return now.workers_size() == 1 && now.workers(0).report().calls_under_way() == 1;
+    }));
+    expect_fine(ringside(house, {"reload"}));
+    const Answer answer = answered.get_future().get();
+    ASSERT_TRUE(answer.ok()) << to_string(door) << ": " << answer.error().message;
+    EXPECT_EQ(answer->status, 502) << to_string(door);
+    EXPECT_NE(answer->body.find("-32010"), std::string::npos) << to_string(door) << ": " << answer->body;
+    ASSERT_TRUE(eventually([&] { return house.status().workers_size() == 1; }));
+    EXPECT_EQ(house.status().workers(0).report().calls_under_way(), 0U) << to_string(door) << ": it runs again";
+  }
+}
+
+/// The whole of a streamed answer; what went wrong instead of it.
+std::string streamed(Client& client, Request request) {
+  const auto stream = client.stream(std::move(request));
+  if (!stream.ok()) return std::string(stream.error().message);
+  std::string whole;
+  while (true) {
+    auto piece = (*stream)->read();
+    if (!piece.ok()) return std::string(piece.error().message);
+    if (!*piece) return whole;
+    whole += **piece;
+  }
+}
+
+TEST(Lives, a_streamed_answer_is_not_lost_to_a_reload) {
+  const House house({.config = short_drain()});
+  std::atomic<bool> over{false};
+  std::vector<std::thread> callers;
+  for (const DoorChoice door : kDoors) {
+    callers.emplace_back([&house, &over, door] {
+      const auto client = house.client(door);
+      while (!over) {
+        const std::string answer = streamed(*client, post(R"({"jsonrpc":"2.0","id":1,"method":"ping"})"));
+        EXPECT_NE(answer.find(R"("result":{})"), std::string::npos) << to_string(door) << ": " << answer;
+      }
+    });
+  }
+  for (int i = 0; i < 5; ++i) expect_fine(ringside(house, {"reload"}));
+  over = true;
+  for (auto& caller : callers) caller.join();
+}
+
 TEST(Lives, a_crash_report_names_the_calls_that_were_under_way) {
   const House house({.workers = 1});
   const auto client = house.client(DoorChoice::kHttp);

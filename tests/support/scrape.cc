@@ -1,6 +1,8 @@
 #include "tests/support/scrape.h"
 
-#include <regex>
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
 #include <sstream>
 
 #include "tests/support/process.h"
@@ -17,40 +19,94 @@ std::string family_of(const std::string& name, const std::map<std::string, std::
   return name;
 }
 
+bool is_name(const std::string& text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+}
+
+/// `labels` as they stand between the braces: NAME="VALUE" with commas between. Nothing we tell needs an escape.
+bool are_labels(std::string labels) {
+  while (!labels.empty()) {
+    const auto equals = labels.find("=\"");
+    const auto end = equals == std::string::npos ? equals : labels.find('"', equals + 2);
+    if (end == std::string::npos || !is_name(labels.substr(0, equals))) return false;
+    if (labels.substr(equals, end - equals).find('\\') != std::string::npos) return false;
+    const bool last = end + 1 == labels.size();
+    if (!last && (labels[end + 1] != ',' || end + 2 == labels.size())) return false;
+    labels.erase(0, last ? end + 1 : end + 2);
+  }
+  return true;
+}
+
+struct Sample {
+  std::string name;
+  std::string labels;  ///< with their braces; empty: none
+  double value = 0;
+};
+
+std::optional<Sample> read_sample(const std::string& line) {
+  Sample sample;
+  const auto space = line.rfind(' ');
+  if (space == std::string::npos) return std::nullopt;
+  const std::string series = line.substr(0, space);
+  const auto brace = series.find('{');
+  sample.name = series.substr(0, brace);
+  if (brace != std::string::npos) {
+    sample.labels = series.substr(brace);
+    if (!sample.labels.ends_with('}') || !are_labels(sample.labels.substr(1, sample.labels.size() - 2))) {
+      return std::nullopt;
+    }
+  }
+  char* end = nullptr;
+  sample.value = std::strtod(line.c_str() + space + 1, &end);
+  const bool whole = end == line.c_str() + line.size() && space + 1 < line.size();
+  return is_name(sample.name) && whole ? std::optional(sample) : std::nullopt;
+}
+
 /// A histogram's buckets must not fall from one bound to the next, and the last is the count.
 void check_histograms(Scrape& scrape, const std::vector<std::string>& order) {
   std::string series;
   double last = 0;
-  static const std::regex bucket(R"re(^([a-z_]+)_bucket\{(.*?),?le="([^"]+)"\}$)re");
   for (const std::string& sample : order) {
-    std::smatch match;
-    if (!std::regex_match(sample, match, bucket)) continue;
-    const std::string now = match[1].str() + "{" + match[2].str() + "}";
+    const auto from = sample.find("_bucket{");
+    const auto bound = sample.find("le=\"");
+    if (from == std::string::npos || bound == std::string::npos) continue;
+    std::string labels = sample.substr(from + 8, bound - from - 8);
+    if (labels.ends_with(',')) labels.pop_back();
+    const std::string now = sample.substr(0, from) + "{" + labels + "}";
     if (now != series) last = 0;
     series = now;
     if (scrape.samples[sample] < last) scrape.faults.push_back("a bucket is less than the one before it: " + sample);
     last = scrape.samples[sample];
-    if (match[3] != "+Inf") continue;
-    const std::string count = match[1].str() + "_count" + (match[2].length() == 0 ? "" : "{" + match[2].str() + "}");
-    if (scrape.value(count) != last) scrape.faults.push_back("the last bucket is not the count: " + sample);
+    if (sample.substr(bound) != "le=\"+Inf\"}") continue;
+    const std::string count = sample.substr(0, from) + "_count" + (labels.empty() ? "" : "{" + labels + "}");
+    if (!scrape.samples.contains(count) || scrape.value(count) != last) {
+      scrape.faults.push_back("the last bucket is not the count: " + sample);
+    }
   }
 }
 
 void read_comment(const std::string& line, Scrape& scrape, std::map<std::string, std::string>& helps) {
-  static const std::regex help(R"(# HELP ([a-z_]+) (.+))");
-  static const std::regex type(R"(# TYPE ([a-z_]+) (counter|gauge|histogram))");
-  std::smatch match;
-  if (std::regex_match(line, match, help)) {
-    if (!helps.emplace(match[1], match[2]).second) scrape.faults.push_back("two HELP lines: " + line);
+  std::istringstream words(line);
+  std::string hash;
+  std::string kind;
+  std::string name;
+  std::string rest;
+  words >> hash >> kind >> name >> std::ws;
+  std::getline(words, rest);
+  if (hash == "#" && kind == "HELP" && is_name(name) && !rest.empty()) {
+    if (!helps.emplace(name, rest).second) scrape.faults.push_back("two HELP lines: " + line);
     return;
   }
-  if (!std::regex_match(line, match, type)) return scrape.faults.push_back("neither HELP nor TYPE: " + line);
-  const std::string name = match[1];
-  if (!scrape.types.emplace(name, match[2]).second) scrape.faults.push_back("two TYPE lines: " + line);
+  const bool known = rest == "counter" || rest == "gauge" || rest == "histogram";
+  if (hash != "#" || kind != "TYPE" || !is_name(name) || !known) {
+    return scrape.faults.push_back("neither HELP nor TYPE: " + line);
+  }
+  if (!scrape.types.emplace(name, rest).second) scrape.faults.push_back("two TYPE lines: " + line);
   if (!helps.contains(name)) scrape.faults.push_back("no HELP before: " + line);
   if (!name.starts_with("ringside_")) scrape.faults.push_back("not one of ours: " + name);
-  if ((match[2] == "counter") != name.ends_with("_total")) scrape.faults.push_back("_total is for counters: " + name);
-  if (match[2] == "histogram" && !name.ends_with("_seconds")) scrape.faults.push_back("no unit: " + name);
+  if ((rest == "counter") != name.ends_with("_total")) scrape.faults.push_back("_total is for counters: " + name);
+  if (rest == "histogram" && !name.ends_with("_seconds")) scrape.faults.push_back("no unit: " + name);
 }
 
 }  // namespace
@@ -70,28 +126,25 @@ std::map<std::string, double> Scrape::counters() const {
 }
 
 Scrape read_scrape(const std::string& page) {
-  static const std::regex sample(
-      R"re(([a-z_]+)(\{[a-z]+="[^"\\\n]*"(?:,[a-z]+="[^"\\\n]*")*\})? (-?[0-9.e+-]+|[+-]Inf|NaN|Nan))re");
   Scrape scrape;
   std::map<std::string, std::string> helps;
   std::vector<std::string> order;
   if (!page.ends_with('\n')) scrape.faults.emplace_back("the last line has no end");
   std::istringstream lines(page);
-  std::string current;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with('#')) {
       read_comment(line, scrape, helps);
       continue;
     }
-    std::smatch match;
-    if (!std::regex_match(line, match, sample)) {
+    const auto sample = read_sample(line);
+    if (!sample) {
       scrape.faults.push_back("not a sample: " + line);
       continue;
     }
-    const std::string family = family_of(match[1], scrape.types);
+    const std::string family = family_of(sample->name, scrape.types);
     if (!scrape.types.contains(family)) scrape.faults.push_back("no TYPE before: " + line);
-    const std::string name = match[1].str() + match[2].str();
-    if (!scrape.samples.emplace(name, std::stod(match[3])).second) scrape.faults.push_back("twice: " + name);
+    const std::string name = sample->name + sample->labels;
+    if (!scrape.samples.emplace(name, sample->value).second) scrape.faults.push_back("twice: " + name);
     order.push_back(name);
   }
   check_histograms(scrape, order);

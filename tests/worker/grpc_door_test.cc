@@ -271,7 +271,7 @@ TEST_F(GrpcDoor, a_handle_brings_the_body_and_takes_the_answer_back) {
   outcome = invoke(channel, handled());
   EXPECT_EQ(outcome.response.body(), kPong) << "full is not an error";
   handles_.lend_fails = Error{Code::kInvalid, 0, "gone"};
-  EXPECT_EQ(invoke(channel, handled()).status.error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(invoke(channel, handled()).status.error_code(), grpc::StatusCode::UNAVAILABLE);
   handles_.body = R"({"jsonrpc":"2.0","method":"x"})";
   outcome = invoke(channel, handled());
   EXPECT_EQ(outcome.response.status(), 202);

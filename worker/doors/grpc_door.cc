@@ -87,7 +87,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
         rpc::fill_handle(*lent, *message_->mutable_body_handle());
         return Finish(grpc::Status::OK);
       }
-      if (lent.error().code == Code::kInvalid) return Finish(grpc::Status::CANCELLED);
+      // Nobody waits for it any more. Not CANCELLED, by which our clients know a call that never ran.
+      if (lent.error().code == Code::kInvalid) {
+        return Finish({grpc::StatusCode::UNAVAILABLE, "the caller has let the call go"});
+      }
     }
     message_->set_body(std::move(response.body));
     Finish(grpc::Status::OK);
