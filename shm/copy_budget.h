@@ -38,8 +38,8 @@ class CopyBudget {
   /// Calls those whose patience has ended by `time`.
   void expire(SteadyTime time);
 
-  /// The same for an answer, which does not wait. False: it may not be taken now.
-  [[nodiscard]] bool take_answer(std::size_t bytes);
+  /// The same for an answer, which does not wait. False: it may not be taken now. `anyway`: it is taken, room or not.
+  [[nodiscard]] bool take_answer(std::size_t bytes, bool anyway = false);
   void give_answer(std::size_t bytes) { answers_.fetch_sub(bytes, std::memory_order_relaxed); }
 
  private:

@@ -76,8 +76,9 @@ class WorkerEnd {
                               std::string_view body, Otherwise otherwise = Otherwise::kInline);
   /// Answers in parts, where those were agreed: as the client gives room back. False: not agreed, or more than
   /// max_parts_bytes wait already; nothing was done, and `body` is untouched.
+  /// `paced`: to a client that may read slowly, as a stream is sent, so that it holds up nobody else.
   [[nodiscard]] bool complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
-                                       std::string& body);
+                                       std::string& body, bool paced = false);
 
   // An answer whose length nobody knows yet: a header, then pieces as they come. Only where parts were agreed. The
   // client reads it as an answer in parts, and gives room back as it reads; what it has not read is kept here.

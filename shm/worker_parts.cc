@@ -184,7 +184,7 @@ bool WorkerEnd::sends_parts() const {
 }
 
 bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, int status, std::string header,
-                                  std::string& body) {
+                                  std::string& body, bool paced) {
   State& state = *state_;
   RS_CHECK(slot < kSlots && state.slots[slot].taken == sequence && state.slots[slot].under_way.load(),
            "a call that is under way is completed, once");
@@ -194,14 +194,17 @@ bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, in
     const std::lock_guard lock(state.mutex);
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
     if (waiting != 0 && waiting + body.size() > state.options.max_parts_bytes) return false;
-    if (state.options.budget && !state.options.budget->take_answer(body.size() + 1)) return false;
+    const std::size_t charged = body.size() + (paced ? 0 : 1);
+    if (state.options.budget && !state.options.budget->take_answer(charged)) return false;
     Leaving& answer = state.leaving.emplace_back();
     answer.sequence = sequence;
     answer.slot = slot;
     answer.status = status;
     answer.header = std::move(header);
     answer.body = std::move(body);
-    state.leaving_bytes.fetch_add(answer.body.size() + 1, std::memory_order_relaxed);
+    answer.stream = paced;
+    state.leaving_bytes.fetch_add(charged, std::memory_order_relaxed);
+    if (paced) state.enter_stream(std::prev(state.leaving.end()));
   }
   send_parts();
   return true;

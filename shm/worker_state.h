@@ -150,6 +150,8 @@ struct WorkerEnd::State {
   [[nodiscard]] bool take_budget(std::size_t bytes);
   /// The stream in the slot; null when it is over.
   [[nodiscard]] Leaving* stream_of(std::uint32_t slot, std::uint64_t sequence);
+  /// It is in `leaving`, and its slot is to know.
+  void enter_stream(std::list<Leaving>::iterator at);
   /// It has something to send (again).
   void rouse(std::uint32_t slot);
   /// How many blocks the next piece of a stream may take: the streams of a ring share half of its pool, so that those

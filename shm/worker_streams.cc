@@ -38,9 +38,7 @@ void WorkerEnd::begin_stream(std::uint32_t slot, std::uint64_t sequence, int sta
     stream.status = status;
     stream.header = std::move(header);
     stream.stream = stream.open = true;
-    state.slots[slot].streams = true;
-    state.slots[slot].stream = std::prev(state.leaving.end());
-    state.due_streams.fetch_add(1, std::memory_order_relaxed);
+    state.enter_stream(std::prev(state.leaving.end()));
   }
   send_parts();
 }
@@ -53,11 +51,13 @@ WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequen
     if (stream == nullptr || stream->cancelled || state.refused()) return Room::kMore;  // nobody reads it any more
     const std::size_t unsent = stream->unsent();
     const std::size_t waiting = state.leaving_bytes.load(std::memory_order_relaxed);
-    // A client that has read all so far gets the next piece, whatever its size: that has a limit of its own.
+    // A client that has read all so far gets the next piece, whatever its size: that has a limit of its own. And as
+    // much as one body may wait in each ring, whatever others hold.
+    const bool is_floor = waiting + piece.size() <= state.options.max_body_bytes;
     const bool fits = (unsent == 0 || unsent + piece.size() <= state.options.max_body_bytes) &&
-                      (waiting == 0 || waiting + piece.size() <= state.options.max_parts_bytes);
+                      (waiting == 0 || is_floor || waiting + piece.size() <= state.options.max_parts_bytes);
     CopyBudget* const budget = state.options.budget.get();
-    stream->cut = stream->cut || !fits || (budget != nullptr && !budget->take_answer(piece.size()));
+    stream->cut = stream->cut || !fits || (budget != nullptr && !budget->take_answer(piece.size(), is_floor));
     if (stream->cut) return Room::kCut;
     stream->more.append(piece);
     state.leaving_bytes.fetch_add(piece.size(), std::memory_order_relaxed);
@@ -82,6 +82,12 @@ void WorkerEnd::end_stream(std::uint32_t slot, std::uint64_t sequence) {
     state_->rouse(slot);
   }
   send_parts();
+}
+
+void WorkerEnd::State::enter_stream(std::list<Leaving>::iterator at) {
+  slots[at->slot].streams = true;
+  slots[at->slot].stream = at;
+  due_streams.fetch_add(1, std::memory_order_relaxed);
 }
 
 Leaving* WorkerEnd::State::stream_of(std::uint32_t slot, std::uint64_t sequence) {

@@ -42,7 +42,7 @@ class Listeners {
     std::function<bool()> may_accept;  ///< asked before each connection for a worker
     std::function<void(Accepted)> to_worker;
     std::function<void(UniqueFd, uid_t peer)> to_control;
-      std::function<void(UniqueFd)> to_metrics;
+    std::function<void(UniqueFd)> to_metrics;
     /// A peer was refused. A descriptor that is valid was sent an answer and should stay open until that can be read.
     std::function<void(UniqueFd)> refused;
   };

@@ -140,7 +140,8 @@ void Supervisor::publish() {
     rings += slots_[i].report.rings();
   }
   const std::size_t ready = loads().size();
-  notifier_.status(status_line(ready, policy_.wanted, rings) + (looping.empty() ? "" : ", " + looping + " in a crash loop"));
+  notifier_.status(status_line(ready, policy_.wanted, rings) +
+                   (looping.empty() ? "" : ", " + looping + " in a crash loop"));
   snapshot.health = health();
   if (!looping.empty() && snapshot.health.status == "degraded") {
     snapshot.health.reason = looping + " is in a crash loop";

@@ -52,7 +52,7 @@ struct SupervisorOptions {
   std::function<LoadedConfig()> load;                   ///< reads the configuration again, as it was read for `config`
   std::vector<std::string> argv;                        ///< of this process, with the program's path first
   std::optional<upgrade::v1::Inheritance> inheritance;  ///< what the program before this one left
-  std::uint16_t metrics_port = 0;  ///< on loopback, beside metrics.sock; 0: none
+  std::uint16_t metrics_port = 0;                       ///< on loopback, beside metrics.sock; 0: none
 };
 
 class Supervisor {

@@ -362,6 +362,7 @@ void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome)
 Result<std::shared_ptr<Stream>> DoorClient::stream(Request request, const StreamOptions& options) {
   if (auto refusal = refuse(request)) return whole_stream(std::move(*refusal));
   request.stream = true;
+  if (request.method.empty()) request.method = "POST";  // as in a call; the RPC's own would be GET
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
   for (int tries = 1;; ++tries) {

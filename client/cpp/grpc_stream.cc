@@ -55,7 +55,7 @@ class StreamCall final : public GrpcCall, public grpc::ClientReadReactor<McpChun
 
   void OnDone(const grpc::Status& status) override {
     const auto self = std::move(self_);
-    ended_(buffer_->begun() ? status : judged(status));
+    std::exchange(ended_, nullptr)(buffer_->begun() ? status : judged(status));  // it may own who owns us
     calls_.remove(self);
   }
 
@@ -83,7 +83,7 @@ class StreamCall final : public GrpcCall, public grpc::ClientReadReactor<McpChun
   McpChunk chunk_;
   const std::shared_ptr<StreamBuffer> buffer_;
   GrpcCalls& calls_;
-  const std::function<void(const grpc::Status&)> ended_;
+  std::function<void(const grpc::Status&)> ended_;
   std::mutex mutex_;
   bool waits_ = false;  // for room in the buffer; the call is held
   std::atomic<bool> cancelled_{false};

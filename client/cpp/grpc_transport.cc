@@ -142,17 +142,17 @@ class GrpcTransport final : public Transport {
     const auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     const SteadyTime deadline = call->deadline;
     McpRequest message = call->request;
-    return start_grpc_stream(
-        *lane->stub, std::move(message), deadline, buffer, calls_,
-        [this, lane, call, buffer](const grpc::Status& status) {
-          if (status.error_code() == kTurnedAway) avoid(*lane);
-          const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
-          if (cut && buffer->begun()) return buffer->finish({kReadTooSlowly});
-          Outcome outcome = call->outcome_of(status);
-          if (status.ok())
-            outcome.answer = Response{};  // the head has come; where it has not, there was nothing to say
-          buffer->finish(std::move(outcome));
-        });
+    return start_grpc_stream(*lane->stub, std::move(message), deadline, buffer, calls_,
+                             [this, lane, call, buffer](const grpc::Status& status) {
+                               if (status.error_code() == kTurnedAway) avoid(*lane);
+                               const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+                               if (cut && buffer->begun()) return buffer->finish({kReadTooSlowly});
+                               Outcome outcome = call->outcome_of(status);
+                               if (status.ok())
+                                 outcome.answer =
+                                     Response{};  // the head has come; where it has not, there was nothing to say
+                               buffer->finish(std::move(outcome));
+                             });
   }
 
   [[nodiscard]] bool usable() const override {

@@ -231,7 +231,8 @@ class HttpTransport final : public Transport {
     auto ended = [this, trace, kept, buffer, out = message.body.size()](const Status& status, std::size_t in) {
       say(trace, out, in);
       if (status.ok()) return buffer->finish({Response{}});
-      Outcome outcome{failed(status.error())};
+      // One that broke off may have been read too slowly: that says nothing of the door.
+      Outcome outcome{buffer->begun() ? error_of(status.error().code) : failed(status.error())};
       if (outcome.answer.error().code == Code::kUnavailable) outcome.lost = std::move(*kept);
       buffer->finish(std::move(outcome));
     };

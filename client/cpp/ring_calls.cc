@@ -64,9 +64,11 @@ void RingCalls::await(Lock& lock, Entry& entry) {
 /// Polls the ring and hands out what it finds, until `mine` (if any) is answered, `until` has passed, the ring is over,
 /// or (the reaper) there is something else to do.
 void RingCalls::lead(Lock& lock, const Entry* mine, SteadyTime until) {
-  while (true) {
+  constexpr int kInOneGo = 64;  // streams may have no end
+  for (int taken = 0;; ++taken) {
     const bool found = take_one();
     if (over_ || suspended_ || (mine != nullptr && mine->outcome)) return;
+    if (mine == nullptr && taken >= kInOneGo && reaper_must_act()) return;
     if (!found) {
       if (mine == nullptr && reaper_must_act()) return;
       lock.unlock();

@@ -28,7 +28,7 @@ class RingCall final : public Call {
 
  protected:
   void deliver(mcp::Response response) override {
-    attachment_->answer(slot_, sequence_, std::move(response), cancelled());
+    attachment_->answer(slot_, sequence_, std::move(response), {.gave_up = cancelled(), .reads_slowly = streams()});
   }
   void deliver_head(mcp::Response head) override { attachment_->begin_stream(slot_, sequence_, head); }
   Written deliver_piece(std::string piece) override { return attachment_->write_stream(slot_, sequence_, piece); }
@@ -194,13 +194,14 @@ std::shared_ptr<shm::WorkerEnd> Attachment::begin_answer(std::uint32_t slot, std
   return end_;
 }
 
-void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, bool cancelled) {
+void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, AnsweredCaller caller) {
   std::optional<KeptAnswer> kept;
   if (const auto end = begin_answer(slot, sequence)) {
     const std::string& header = serialised_head(response);
     using Otherwise = shm::WorkerEnd::Otherwise;
     const bool at_once = end->complete(slot, sequence, response.status, header, response.body, Otherwise::kNothing);
-    const bool in_parts = !at_once && end->complete_in_parts(slot, sequence, response.status, header, response.body);
+    const bool in_parts =
+        !at_once && end->complete_in_parts(slot, sequence, response.status, header, response.body, caller.reads_slowly);
     const bool sent = at_once || in_parts ||
                       end->complete(slot, sequence, response.status, header, response.body, Otherwise::kInline);
     if (in_parts) answers_in_parts_.fetch_add(1, std::memory_order_relaxed);
@@ -210,7 +211,7 @@ void Attachment::answer(std::uint32_t slot, std::uint64_t sequence, mcp::Respons
     }
     if (!end->refusal().empty()) notify_();
   }
-  finish_answer(slot, sequence, std::move(kept), cancelled);
+  finish_answer(slot, sequence, std::move(kept), caller.gave_up);
 }
 
 void Attachment::begin_stream(std::uint32_t slot, std::uint64_t sequence, const mcp::Response& head) {

@@ -31,6 +31,12 @@ struct AttachmentTerms {
   uid_t peer_uid = 0;
 };
 
+/// Who an answer is for.
+struct AnsweredCaller {
+  bool gave_up = false;       ///< nobody fetches it
+  bool reads_slowly = false;  ///< perhaps: it reads the answer as a stream
+};
+
 /// An answer on its way through RingService.Fetch.
 struct KeptAnswer {
   std::string header;  ///< a serialised McpResponse without its body
@@ -82,7 +88,7 @@ class Attachment : public std::enable_shared_from_this<Attachment> {
   void start_draining();
 
   /// Sends the answer of one call.
-  void answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, bool cancelled);
+  void answer(std::uint32_t slot, std::uint64_t sequence, mcp::Response response, AnsweredCaller caller);
 
   /// The same for a stream, as Call has it.
   void begin_stream(std::uint32_t slot, std::uint64_t sequence, const mcp::Response& head);

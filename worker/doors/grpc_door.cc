@@ -153,7 +153,11 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
   Written deliver_piece(std::string piece) override {
     const std::lock_guard lock(mutex_);
     cut_ = cut_ || (unsent() > 0 && unsent() + piece.size() > max_unread_bytes_);
-    if (cut_) return Written::kCut;
+    if (cut_) {
+      unsent_ = {};
+      sent_ = 0;
+      return Written::kCut;
+    }
     unsent_ += piece;
     send();
     owes_room_ = owes_room_ || unsent() >= kMuch;

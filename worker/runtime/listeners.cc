@@ -13,8 +13,8 @@ void Listeners::add(const std::shared_ptr<Call>& call, const std::string& sessio
   bool listens = false;
   {
     std::unique_lock lock(mutex_);
-    if (const auto found = sessions_.find(session);
-        found != sessions_.end() && found->second.size() >= kMaxStreamsPerSession) {
+    const auto found = sessions_.find(session);
+    if (found == sessions_.end() ? sessions_.size() >= kMaxSessions : found->second.size() >= kMaxStreamsPerSession) {
       lock.unlock();  // a door may serve its next call from inside an answer
       return ledger_->answer(call, rpc::detail_error(429, "Too many streams of this session"));
     }
@@ -32,25 +32,32 @@ void Listeners::add(const std::shared_ptr<Call>& call, const std::string& sessio
 
 void Listeners::tell_all(std::string_view json) {
   const std::string event = mcp::format_sse(json);
-  Streams cut;  // who did not read
+  const std::lock_guard telling(telling_mutex_);
+  Streams streams;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [session, streams] : sessions_) {
-      if (streams.back()->write(event) == Written::kCut) cut.push_back(streams.back());
-    }
+    for (const auto& [session, each] : sessions_) streams.push_back(each.back());
   }
-  for (const auto& stream : cut) stream->cancel();
+  // Without the lock, for a door copies; what has ended meanwhile takes nothing more. Who does not read is cut.
+  for (const auto& stream : streams) {
+    if (stream->write(event) == Written::kCut) stream->cancel();
+  }
 }
 
-void Listeners::end_sessions(const std::function<bool(const std::string& session)>& gone) {
+bool Listeners::end_sessions(const std::function<bool(const std::string& session)>& gone) {
   std::vector<std::string> names;
+  bool last = false;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [session, streams] : sessions_) names.push_back(session);
+    auto at = sessions_.upper_bound(asked_);
+    for (; at != sessions_.end() && names.size() < kMostAsked; ++at) names.push_back(at->first);
+    last = at == sessions_.end();
+    asked_ = last || names.empty() ? std::string() : names.back();
   }
   for (const std::string& name : names) {
     if (gone(name)) end_session(name);
   }
+  return last;
 }
 
 std::size_t Listeners::open() {

@@ -21,6 +21,9 @@ class Listeners : public std::enable_shared_from_this<Listeners> {
  public:
   /// More streams of one session are refused with 429.
   static constexpr std::size_t kMaxStreamsPerSession = 16;
+  /// And of more sessions, in one worker.
+  static constexpr std::size_t kMaxSessions = 16'384;
+  static constexpr std::size_t kMostAsked = 256;
 
   explicit Listeners(std::shared_ptr<Ledger> ledger) : ledger_(std::move(ledger)) {}
 
@@ -29,8 +32,9 @@ class Listeners : public std::enable_shared_from_this<Listeners> {
   void add(const std::shared_ptr<Call>& call, const std::string& session);
   /// Sends a JSON-RPC notification to every session that listens.
   void tell_all(std::string_view json);
-  /// Ends the streams of the sessions for which `gone` says so. `gone` is called without a lock.
-  void end_sessions(const std::function<bool(const std::string& session)>& gone);
+  /// Asks `gone` of the next kMostAsked sessions, without a lock, and ends the streams of those that are. True: those
+  /// were the last, and the next call begins anew.
+  bool end_sessions(const std::function<bool(const std::string& session)>& gone);
   void end_session(const std::string& session);
   /// Ends all of them; later ones end as soon as they have begun.
   void end_all();
@@ -47,6 +51,8 @@ class Listeners : public std::enable_shared_from_this<Listeners> {
   std::mutex mutex_;
   std::map<std::string, Streams> sessions_;  // the stream opened last hears the messages
   bool closed_ = false;
+  std::string asked_;         // the session that end_sessions asked of last
+  std::mutex telling_mutex_;  // one message at a time; taken before mutex_
 };
 
 }  // namespace ringside::worker

@@ -160,6 +160,7 @@ struct Runtime::State {
   // Of look_after_streams(), which one thread calls.
   std::uint64_t looked_epoch_ = 0;
   SteadyTime look_by_{};
+  bool looking_ = false;  // not all sessions have been asked of
   struct Look {
     SteadyTime at{};
     Duration again = kLookAgainFirst;
@@ -226,10 +227,11 @@ void Runtime::State::serve_get(const std::shared_ptr<Call>& call, const mcp::Cal
 void Runtime::State::look_after_streams() {
   const std::uint64_t now_epoch = epoch.load(std::memory_order_acquire);
   const SteadyTime now = clock.now();
-  if (now_epoch == looked_epoch_ && now < look_by_) return;
+  looking_ = looking_ || now_epoch != looked_epoch_ || now >= look_by_;
+  if (!looking_) return;
   looked_epoch_ = now_epoch;
   look_by_ = now + kLookEvery;
-  listeners->end_sessions(
+  looking_ = !listeners->end_sessions(
       [this, now_ms = clock.wall_ms()](const std::string& session) { return sessions.gone(session, now_ms); });
 }
 
@@ -355,6 +357,7 @@ RuntimeStats Runtime::stats() const {
   RuntimeStats stats = state_->ledger->stats();
   stats.refused = state_->admissions->refused();
   return stats;
+}
 RuntimeMeters Runtime::meters() const {
   return {state_->ledger->meter().read(), state_->sessions.stats(), state_->listeners->open()};
 }

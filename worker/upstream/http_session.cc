@@ -62,6 +62,8 @@ void HttpSession::resume(std::uint64_t id) {
   const std::lock_guard lock(mutex_);
   const auto job = jobs_.find(id);
   if (job != jobs_.end() && job->second.flight) {
+    job->second.flight->resumed = true;
+    job->second.flight->out_of_patience = false;
     timer_.disarm(job->second.flight->patience);
     client_.resume(job->second.flight->exchange);
   }
@@ -138,6 +140,10 @@ std::shared_ptr<HttpSession::Flight> HttpSession::start(std::string message, std
   auto flight = std::make_shared<Flight>();
   if (notice) {
     notice = [self = shared_from_this(), flight, tell = std::move(notice)](std::string message_in) {
+      {
+        const std::lock_guard lock(self->mutex_);
+        flight->resumed = false;
+      }
       return tell(std::move(message_in)) || !self->wait_for_reader(flight);
     };
   }
@@ -287,6 +293,7 @@ void HttpSession::linger(const std::shared_ptr<Flight>& flight) {
 bool HttpSession::wait_for_reader(const std::shared_ptr<Flight>& flight) {
   const std::lock_guard lock(mutex_);
   if (phase_ == Phase::kClosed || flight->out_of_patience) return false;
+  if (flight->resumed) return true;  // meanwhile, and the client has been told
   timer_.disarm(flight->patience);
   flight->patience = timer_.arm(after(kPatience), [self = weak_from_this(), flight] {
     const auto session = self.lock();

@@ -43,6 +43,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::uint64_t exchange = 0;
     Timer::Token linger;
     Timer::Token patience;         ///< with a reader that is waited for
+    bool resumed = false;          ///< since it was last told something
     bool out_of_patience = false;  ///< it is waited for no more
   };
   struct Job {
