@@ -108,6 +108,8 @@ class HostileClient {
     auto end = shm::WorkerEnd::attach(UniqueFd(::fcntl(segment_.fd(), F_DUPFD_CLOEXEC, 0)), options, reason);
     worker_.reset();
     under_way_.clear();
+    streams_.clear();
+    features_ = options.features;
     if (!end.ok()) {
       RS_CHECK(end.error().code == Code::kPeerLied && !reason.empty(), "what is not attached has a name");
       return;
@@ -245,6 +247,36 @@ class HostileClient {
     if (entry.block_count > 0) lent_.push_back({entry.first_block, entry.block_count});
   }
 
+  /// A piece or the end of a stream that is open, or the beginning of another.
+  void stream() {
+    std::string_view reason;
+    const auto response = shm::Segment::adopt(UniqueFd(::fcntl(worker_->response_fd(), F_DUPFD_CLOEXEC, 0)), reason);
+    const auto& theirs = *reinterpret_cast<const shm::ResponseSegment*>(response->data());
+    const std::uint32_t before = theirs.completion_tail.value.load();
+    if (!streams_.empty() && input_.below(4) != 0) {
+      const std::size_t at = input_.below(static_cast<std::uint32_t>(std::min<std::size_t>(streams_.size(), 256)));
+      const auto [slot, sequence] = streams_[at];
+      if (input_.below(4) == 0) {
+        streams_.erase(streams_.begin() + static_cast<std::ptrdiff_t>(at));
+        worker_->end_stream(slot, sequence);
+      } else {
+        static_cast<void>(worker_->write_stream(slot, sequence, some_text(some_length(input_))));
+      }
+    } else if (!under_way_.empty() && (features_ & shm::kFeatureParts) != 0) {
+      const auto [slot, sequence] = under_way_.back();
+      under_way_.pop_back();
+      streams_.push_back({slot, sequence});
+      worker_->begin_stream(slot, sequence, 200, std::string(some_text(1 + input_.below(200))));
+    }
+    for (std::uint32_t at = before; at != theirs.completion_tail.value.load(); ++at) {
+      const shm::Completion& entry = theirs.completions[at % shm::kCompletions];
+      RS_CHECK(shm::run_within(entry.first_block, entry.block_count,
+                               shm::blocks_in(shm::Side::kWorker, shm::kMinSegmentBytes)),
+               "a piece lies in the pool");
+      if (entry.block_count > 0) lent_.push_back({entry.first_block, entry.block_count});
+    }
+  }
+
   shm::Handle handle() {
     const std::uint32_t slot = input_.below(kSlotsInUse);
     shm::Handle handle{
@@ -328,7 +360,9 @@ class HostileClient {
   shm::Segment segment_;
   std::unique_ptr<shm::WorkerEnd> worker_;
   std::size_t max_body_bytes_ = 0;
+  std::uint32_t features_ = 0;
   std::vector<Call> under_way_;
+  std::vector<Call> streams_;  // open
   std::vector<shm::Release> lent_;
   std::uint64_t sequence_ = 0;
   std::uint32_t tail_ = 0;

@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     } else if (choice < 12) {
       client.take();
     } else if (choice < 14) {
-      client.complete();
+      input.below(3) == 0 ? client.stream() : client.complete();
     } else if (choice == 14) {
       input.flip() ? client.read() : client.lend();
     } else {
