@@ -19,9 +19,7 @@ constexpr std::uint32_t kMostLooks = 16;  // for a free entry: a full page must 
 
 template <std::size_t N>
 void copy_text(std::array<char, N>& to, std::string_view text) {
-  const std::size_t size = std::min(text.size(), N - 1);
-  std::memcpy(to.data(), text.data(), size);
-  to[size] = '\0';
+  to[text.copy(to.data(), N - 1)] = '\0';
 }
 
 template <std::size_t N>

@@ -54,7 +54,8 @@ std::string body_of(std::size_t bytes) {
   return body;
 }
 std::string with_length(const std::string& body) {
-  return "HTTP/1.1 200 OK\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  // It closes: said so, or the next call may try a connection that is about to end.
+  return "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 std::string chunked(const std::string& body) {
   std::string text = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
