@@ -235,7 +235,11 @@ TEST(Lives, a_call_that_may_run_once_only_is_not_lost_to_a_reload) {
         // The demo server's sleep says nothing of being safe to repeat.
         const auto answer = client->call(
             post(R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"sleep","arguments":{"ms":5}}})"));
-        EXPECT_TRUE(answer.ok() && answer->status == 200)
+        // Beside a handle a call can meet the end of its worker's gRPC server, which does not tell whether it ran: then
+        // the answer says so, and nothing runs twice.
+        const bool unknown = door == DoorChoice::kHandle && answer.ok() && answer->status == 502 &&
+                             answer->body.find("-32010") != std::string::npos;
+        EXPECT_TRUE(unknown || (answer.ok() && answer->status == 200))
             << to_string(door) << ": " << (answer.ok() ? answer->body : std::string(answer.error().message));
       }
     });
@@ -310,10 +314,10 @@ TEST(Lives, a_crash_report_names_the_calls_that_were_under_way) {
   client->call_async(std::move(request), {}, [&](const Answer& /*answer*/) { answered.set_value(); });
   ASSERT_TRUE(eventually([&] { return house.status().workers(0).report().calls_under_way() == 1; }));
   const pid_t worker = house.worker_pids().front();
-  ::kill(worker, SIGSEGV);
+  ::kill(worker, SIGABRT);  // and not SIGSEGV, of which a sanitizer makes an exit code
   ASSERT_TRUE(eventually([&] { return house.status().workers(0).last_crash().pid() == worker; }));
   const auto crash = house.status().workers(0).last_crash();
-  EXPECT_EQ(crash.exit().substr(0, 9), "signal 11");
+  EXPECT_EQ(crash.exit().substr(0, 8), "signal 6");
   ASSERT_EQ(crash.calls_size(), 1);
   EXPECT_EQ(crash.calls(0).method(), "tools/call");
   EXPECT_EQ(crash.calls(0).door(), "http");
