@@ -63,6 +63,7 @@ void Supervisor::take(const Order& order, const OrderAnswer& answer) {
   }
   if (const auto* drain = std::get_if<order::DrainWorker>(&order)) apply(event::Retire{drain->index});
   if (const auto* restart = std::get_if<order::RestartWorker>(&order)) apply(event::Restart{restart->index});
+  publish();  // whoever has the answer and asks for the status finds the order in it
   answer(accepted());
 }
 
@@ -82,11 +83,13 @@ void Supervisor::reload(const OrderAnswer& answer) {
     log::info("the configuration is read again and in force generation={}", policy_.generation);
     note("reload", "in force; workers are relieved");
     reloading_ = true;
+    publish();
     return answer(accepted());
   }
   for (const auto& fault : faults) log::error("reload refused, nothing has changed: {}", fault);
   note("reload", "refused: " + faults.front());
   if (was_ready_) notifier_.ready();
+  publish();
   answer(refused(faults));
 }
 
