@@ -12,6 +12,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/backlog.h"
 #include "base/log.h"
 #include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
 #include "rpc/channel.h"
@@ -126,15 +127,13 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
       const std::lock_guard lock(mutex_);
       writing_ = false;
       send();
-      room = owes_room_ && unsent() < kMuch;
+      room = owes_room_ && unsent() < kMuchUnread;
       owes_room_ = owes_room_ && !room;
     }
     if (room) has_room();
   }
 
  private:
-  // Of what the client has not read, before its upstream shall wait.
-  static constexpr std::size_t kMuch = 256UL * 1024;
   // A gRPC client that was told nothing else takes messages of 4 MiB.
   static constexpr std::size_t kMostOfAChunk = 1UL << 20U;
 
@@ -160,8 +159,8 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     }
     unsent_ += piece;
     send();
-    owes_room_ = owes_room_ || unsent() >= kMuch;
-    return unsent() < kMuch ? Written::kMore : Written::kSlow;
+    owes_room_ = owes_room_ || unsent() >= kMuchUnread;
+    return unsent() < kMuchUnread ? Written::kMore : Written::kSlow;
   }
   void deliver_end() override {
     const std::lock_guard lock(mutex_);
