@@ -270,7 +270,9 @@ void RingCalls::end_locked(Error error, Loss loss) {
   over_by_ = loss;
   is_over_.store(true, std::memory_order_relaxed);
   for (Entry* entry : by_slot_) {
-    if (entry != nullptr) settle(*entry, {error, loss});
+    if (entry == nullptr) continue;
+    const bool broke_off = entry->begun && loss == Loss::kAskTheJournal;
+    settle(*entry, {error, broke_off ? Loss::kBrokeOff : loss});
   }
   turns_.call_all();
   late_.call_all();
