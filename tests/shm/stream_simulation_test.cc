@@ -57,7 +57,7 @@ TEST(StreamSimulation, one_that_is_not_read_holds_up_itself_only) {
 }
 
 TEST(StreamSimulation, more_of_everything_in_every_order_of_steps) {
-  // For the long form: these take a minute.
+  // The rest takes some minutes, so it is for the long form.
   if (std::getenv("RINGSIDE_CHAOS_ROUNDS") == nullptr) {
     return expect_sound({.streams = 1, .pieces_of_one = 4, .blocks = 2, .much = 2});
   }
