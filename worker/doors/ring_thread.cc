@@ -29,6 +29,7 @@ constexpr std::size_t kKeptBodies = 4;
 // How long a body in parts waits for bodies of other rings, at most.
 constexpr auto kPatience = std::chrono::seconds(1);
 constexpr unsigned kWatchBits = 3;
+constexpr int kLooksPerClockReading = 8;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
@@ -66,7 +67,7 @@ void RingThread::run() {
   SteadyTime last_look = last_work;
   bool looking = false;  // nothing was there at the last round, and the thread did not sleep
   while (!stopping_) {
-    const bool any = serve_awake();
+    const bool any = look_round();
     const SteadyTime time = now();
     if (any) {
       if (looking) spin_.paid();
@@ -80,7 +81,6 @@ void RingThread::run() {
       continue;
     } else {
       looking = true;
-      shm::spin_pause();
     }
     if (time - last_look >= kLookEvery) {
       wait(0);
@@ -88,6 +88,16 @@ void RingThread::run() {
     }
   }
   end_everything();
+}
+
+/// While it spins it reads the clock less often than it looks: a call that comes meanwhile would wait for that.
+bool RingThread::look_round() {
+  const int looks = spin_.length() > Duration::zero() ? kLooksPerClockReading : 1;
+  for (int look = 0; look < looks; ++look) {
+    if (serve_awake()) return true;
+    shm::spin_pause();
+  }
+  return false;
 }
 
 /// One round over the rings that are awake; true when one had work.

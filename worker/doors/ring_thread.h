@@ -46,6 +46,7 @@ class RingThread {
   enum class Watch : std::uint8_t { kMailbox, kHandshake, kSocket, kDoorbell, kChannel };
 
   void run();
+  bool look_round();
   bool serve_awake();
   bool park_awake();
   void wait(int timeout_ms);
