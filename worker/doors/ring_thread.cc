@@ -36,10 +36,12 @@ SteadyTime now() { return std::chrono::steady_clock::now(); }
 }  // namespace
 
 RingThread::RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry,
-                       std::shared_ptr<RingMailbox> mailbox, RingDoor::AdoptChannel adopt_channel)
+                       shm::SegmentReserve& reserve, std::shared_ptr<RingMailbox> mailbox,
+                       RingDoor::AdoptChannel adopt_channel)
     : options_(options),
       runtime_(runtime),
       registry_(registry),
+      reserve_(reserve),
       mailbox_(std::move(mailbox)),
       adopt_channel_(std::move(adopt_channel)),
       budget_(std::make_shared<shm::CopyBudget>(options.bodies_in_parts * options.max_body_bytes, kPatience)),
@@ -55,6 +57,7 @@ Status RingThread::start() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return Error{Code::kSystem, errno, "an epoll cannot be made"};
   if (!watch(mailbox_->fd(), EPOLLIN, Watch::kMailbox, 0)) return Error{Code::kSystem, errno, "an epoll takes nothing"};
+  reserve_.refill();
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "rings");
     run();
@@ -216,8 +219,9 @@ void RingThread::greet(Newcomer newcomer) {
 void RingThread::step_handshake(std::uint64_t serial) {
   const auto at = handshakes_.find(serial);
   if (at == handshakes_.end()) return;
-  const HandshakeLimits limits{options_, draining_, rings_.size() >= options_.max_rings, budget_,
-                               [mailbox = mailbox_, serial] { mailbox->look_at(serial); }};
+  const HandshakeLimits limits{options_,  reserve_,
+                               draining_, rings_.size() >= options_.max_rings,
+                               budget_,   [mailbox = mailbox_, serial] { mailbox->look_at(serial); }};
   HandshakeStep step = take_handshake(at->second.peer.connection.get(), limits);
   if (step.kind == HandshakeStep::Kind::kWaiting) return;
   Newcomer peer = std::move(at->second.peer);
@@ -258,6 +262,8 @@ void RingThread::attach(std::uint64_t serial, Newcomer peer, Attached attached) 
                     doorbell,
                     attached.client_channel.get()};
   if (!send_grant(ring.socket.get(), grant).ok()) return end_ring(serial, {});
+  // After the reply, and only for a ring that may come: the spare segment is one of those that the budget allows.
+  if (rings_.size() < options_.max_rings) reserve_.refill();
   log::info("ring attached attachment={} peer_pid={} peer_uid={} features={} client={}", serial, terms.peer_pid,
             terms.peer_uid, terms.features, attached.client);
 }
