@@ -65,6 +65,7 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
 
   shm::WorkerEndOptions end_options;
   end_options.segment_bytes = options.segment_bytes;
+  end_options.reserve = &limits.reserve;
   end_options.ring = attached.ring;
   end_options.generation = attached.generation;
   end_options.features = attached.features;

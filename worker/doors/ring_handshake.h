@@ -42,6 +42,7 @@ struct HandshakeStep {
 /// What the door knows when somebody asks.
 struct HandshakeLimits {
   const RingDoorOptions& options;
+  shm::SegmentReserve& reserve;
   bool draining = false;
   bool full = false;                                  ///< max_rings are attached
   std::shared_ptr<shm::CopyBudget> budget = nullptr;  ///< of all rings

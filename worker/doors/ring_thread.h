@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "shm/adaptive_spin.h"
+#include "shm/segment_reserve.h"
 #include "worker/doors/ring_door.h"
 #include "worker/doors/ring_handshake.h"
 #include "worker/doors/ring_mailbox.h"
@@ -22,7 +23,7 @@ namespace ringside::worker {
 class RingThread {
  public:
   /// All of them outlive the thread; `mailbox` is shared with the attachments, which may live longer.
-  RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry,
+  RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry, shm::SegmentReserve& reserve,
              std::shared_ptr<RingMailbox> mailbox, RingDoor::AdoptChannel adopt_channel);
   /// Ends every attachment and joins.
   ~RingThread();
@@ -46,6 +47,7 @@ class RingThread {
   enum class Watch : std::uint8_t { kMailbox, kHandshake, kSocket, kDoorbell, kChannel };
 
   void run();
+  bool look_round();
   bool serve_awake();
   bool park_awake();
   void wait(int timeout_ms);
@@ -75,6 +77,7 @@ class RingThread {
   const RingDoorOptions& options_;
   Runtime& runtime_;
   RingRegistry& registry_;
+  shm::SegmentReserve& reserve_;
   std::shared_ptr<RingMailbox> mailbox_;
   RingDoor::AdoptChannel adopt_channel_;
   const std::shared_ptr<shm::CopyBudget> budget_;  // of all rings
