@@ -1,6 +1,7 @@
 #include "client/cpp/ring_attachment.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -71,6 +72,7 @@ Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd&
   request.set_features(wish.features | wish.welcome);
   request.set_client(options.client_name);
   request.set_generation(wish.generation);
+  request.set_hangs_up(true);
   const std::array descriptors = {end.request_fd()};
   RS_TRY_STATUS(send_message(attachment.socket.get(), request.SerializeAsString(), descriptors));
 
@@ -109,6 +111,8 @@ Result<RingAttachment> attach(const ClientOptions& options, shm::ClientEnd& end,
 }
 
 }  // namespace
+
+void RingAttachment::hang_up() const { ::shutdown(socket.get(), SHUT_RDWR); }
 
 Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;
