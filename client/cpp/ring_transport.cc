@@ -48,6 +48,8 @@ RingKeeper::Hooks RingTransport::hooks() {
       attached_ = false;
     }
     calls_->suspend(kMostDeaths);
+    const auto line = last_line();
+    line->channel.leave([attachment = &line->attachment] { attachment->hang_up(); });
   };
   if ((last_line()->attachment.features & shm::kFeatureAgain) != 0) {
     hooks.attach = [this](int stop) { return attach_again(stop); };

@@ -10,6 +10,7 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "base/backlog.h"
@@ -18,6 +19,7 @@
 #include "rpc/channel.h"
 #include "rpc/convert.h"
 #include "rpc/errors.h"
+#include "worker/doors/calls_under_way.h"
 
 namespace ringside::worker {
 namespace {
@@ -26,6 +28,9 @@ namespace contract = ::contextforge::mcp::runtime::v1;
 
 /// A longer deadline than this is none: gRPC states "no deadline" as a time far away.
 constexpr auto kNoDeadline = std::chrono::hours(24 * 365);
+
+/// In a drain: who has no call under way for so long is cut off, if it does not close its connection by itself.
+constexpr auto kQuiet = std::chrono::milliseconds(250);
 
 SteadyTime steady_deadline(const grpc::CallbackServerContext& context) {
   const auto left = context.deadline() - std::chrono::system_clock::now();
@@ -64,8 +69,9 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
 /// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
 class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
  public:
-  UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles)
+  UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles, std::shared_ptr<CallsUnderWay> count)
       : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        mark_(std::move(count)),
         handle_(arrived.handle),
         message_(message),
         handles_(handles) {}
@@ -97,6 +103,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
     Finish(grpc::Status::OK);
   }
 
+  const CallsUnderWay::Mark mark_;
   const std::optional<shm::Handle> handle_;
   contract::McpResponse* const message_;  // gRPC's, until OnDone
   BodyHandles* const handles_;
@@ -106,8 +113,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
 /// One InvokeStream. While one chunk is on its way the next gathers; so a fast writer makes few, large chunks.
 class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, public Call {
  public:
-  StreamCall(Arrived arrived, std::size_t max_unread_bytes)
+  StreamCall(Arrived arrived, std::size_t max_unread_bytes, std::shared_ptr<CallsUnderWay> count)
       : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        mark_(std::move(count)),
         max_unread_bytes_(max_unread_bytes) {
     request().stream = true;
   }
@@ -200,6 +208,7 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     if (sent_ >= unsent_.size() / 2) unsent_.erase(0, std::exchange(sent_, 0));
   }
 
+  const CallsUnderWay::Mark mark_;
   const std::size_t max_unread_bytes_;
   std::mutex mutex_;
   contract::McpChunk chunk_;  // gRPC's, while it is written
@@ -226,6 +235,7 @@ class ContractService final : public contract::McpRuntime::CallbackService {
   ContractService(Runtime& runtime, BodyHandles* handles) : runtime_(runtime), handles_(handles) {}
 
   void announce_drain() { draining_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] CallsUnderWay& under_way() { return *under_way_; }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
 
   grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const contract::McpRequest* request,
@@ -240,8 +250,8 @@ class ContractService final : public contract::McpRuntime::CallbackService {
                                                              const contract::McpRequest* request) override {
     auto arrived = arrive(*context, request, "GET", handles_);
     if (!arrived) return new RefusedStream(grpc_status(arrived.error()));  // deletes itself in OnDone
-    return StreamCall::start(runtime_,
-                             std::make_shared<StreamCall>(std::move(*arrived), runtime_.options().max_body_bytes));
+    return StreamCall::start(
+        runtime_, std::make_shared<StreamCall>(std::move(*arrived), runtime_.options().max_body_bytes, under_way_));
   }
   grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
                                         const contract::HealthRequest* /*request*/,
@@ -264,11 +274,12 @@ class ContractService final : public contract::McpRuntime::CallbackService {
       reactor->Finish(grpc_status(arrived.error()));
       return reactor;
     }
-    return UnaryCall::start(runtime_, std::make_shared<UnaryCall>(std::move(*arrived), response, handles_));
+    return UnaryCall::start(runtime_, std::make_shared<UnaryCall>(std::move(*arrived), response, handles_, under_way_));
   }
 
   Runtime& runtime_;
   BodyHandles* const handles_;
+  const std::shared_ptr<CallsUnderWay> under_way_ = std::make_shared<CallsUnderWay>();
   std::atomic<bool> draining_{false};
 };
 
@@ -354,7 +365,14 @@ void GrpcDoor::drain(Duration within) {
   if (std::exchange(state_->drained, true)) return;
   announce_drain();
   state_->acceptor->close();
+  // Shutdown waits until every client has read that it should go away and has ended what it watches. Some read nothing
+  // between two calls.
+  std::thread cuts_off([this] {
+    if (state_->service.under_way().wait_quiet(kQuiet)) grpc_server_cancel_all_calls(state_->server->c_server());
+  });
   state_->server->Shutdown(std::chrono::system_clock::now() + std::max(within, Duration(0)));
+  state_->service.under_way().stop();
+  cuts_off.join();
 }
 
 }  // namespace ringside::worker

@@ -58,6 +58,7 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
   if ((attached.features & (shm::kFeatureRing | shm::kFeatureHandle)) == 0) return refused("no_common_feature");
   attached.ring = random_u64();
   attached.generation = std::max(request.generation() + 1, 1U);
+  attached.hangs_up = request.hangs_up();
   attached.client = log::printable(request.client(), 64);
   auto pair = socket_pair(SocketKind::kStream, false);
   if (!pair.ok()) return refused("no_descriptors");

@@ -236,6 +236,7 @@ void RingThread::attach(std::uint64_t serial, Newcomer peer, Attached attached) 
   Ring& ring = rings_[serial];
   ring.socket = std::move(peer.connection);
   ring.channel = std::move(attached.channel);
+  ring.hangs_up = attached.hangs_up;
   ring.attachment = std::make_shared<Attachment>(terms, std::move(attached.end), kKeptBodies * options_.max_body_bytes,
                                                  [mailbox = mailbox_, serial] { mailbox->look_at(serial); });
   ring.attachment->worker_end().on_room(
@@ -302,8 +303,16 @@ void RingThread::look_at(std::uint64_t serial) {
   if (const std::string_view refusal = attachment.refusal(); !refusal.empty()) {
     end_ring(serial, refusal);
   } else if (draining_ && attachment.idle()) {
-    end_ring(serial, {});
+    end_drained(serial);
   }
+}
+
+/// Nothing is taken from the ring any more, and its client is told by the end of file. Calls over its channel may be on
+/// their way at this moment: they are served until the client, who starts no more of them, hangs up in its turn.
+void RingThread::end_drained(std::uint64_t serial) {
+  Ring& ring = rings_.at(serial);
+  if (!ring.hangs_up) return end_ring(serial, {});
+  if (!std::exchange(ring.told, true)) ::shutdown(ring.socket.get(), SHUT_WR);
 }
 
 void RingThread::read_socket(std::uint64_t serial) {
@@ -347,8 +356,10 @@ void RingThread::end_ring(std::uint64_t serial, std::string_view refusal) {
   unwatch(ring.socket.get());
   unwatch(ring.attachment->worker_end().doorbell_fd());
   if (!ring.channel_adopted) unwatch(ring.channel.get());
-  // In a drain gRPC still has calls of this channel to answer, and says goodbye itself.
-  if (ring.channel && (!draining_ || !reason.empty())) ::shutdown(ring.channel.get(), SHUT_RDWR);
+  // In a drain gRPC may still have calls of this channel to answer, and says goodbye itself; but not to a client that
+  // has had the last word.
+  const bool in_use = draining_ && !ring.told && reason.empty();
+  if (ring.channel && !in_use) ::shutdown(ring.channel.get(), SHUT_RDWR);
   ring.attachment->end();
   if (reason.empty()) {
     log::info("ring detached attachment={} peer_pid={}", serial, terms.peer_pid);

@@ -41,7 +41,9 @@ class RingThread {
     UniqueFd socket;   // its end of file is the end of the attachment, either way
     UniqueFd channel;  // ours until the client first speaks on it; then a duplicate, to shut the connection down
     bool channel_adopted = false;
-    bool awake = false;  // in awake_
+    bool awake = false;     // in awake_
+    bool hangs_up = false;  // its client promised to, once it is told of the end and has no call under way
+    bool told = false;
     std::shared_ptr<Attachment> attachment;
   };
   enum class Watch : std::uint8_t { kMailbox, kHandshake, kSocket, kDoorbell, kChannel };
@@ -65,6 +67,7 @@ class RingThread {
   void look_at(std::uint64_t serial);
   void read_socket(std::uint64_t serial);
   void adopt_channel(std::uint64_t serial);
+  void end_drained(std::uint64_t serial);
   void end_ring(std::uint64_t serial, std::string_view refusal);
   void end_everything();
   void report_drained();
