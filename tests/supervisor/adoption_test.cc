@@ -156,7 +156,7 @@ TEST(Adoption, a_name_that_we_do_not_know_is_refused_with_the_names_there_are) {
   const TempDir folder;
   const auto refused = start_badly({"--runtime-dir", folder.path()}, {}, {{"ringside.socket", socket.get()}});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("FileDescriptorName= is one of runtime, ring, http, control"));
+  EXPECT_THAT(refused.err, HasSubstr("FileDescriptorName= is one of runtime, ring, http, control, metrics"));
   EXPECT_THAT(refused.err, HasSubstr("name=\"ringside.socket\" descriptor=3"));
   EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "nothing is begun";
 }
