@@ -71,7 +71,11 @@ class Loop {
         return false;
       }
       if (received->end_of_file) return false;
-      if (message.has_connection() && received->descriptors.size() == 1) {
+      if (received->descriptors_lost) {
+        // A connection is closed with its descriptor, and its client makes another. Nothing else may get lost.
+        log::error("no file descriptor is left for what the supervisor sent; raise LimitNOFILE");
+        if (!message.has_connection()) return false;
+      } else if (message.has_connection() && received->descriptors.size() == 1) {
         if (!drainer_.joinable()) service_.doors().adopt(message.connection(), std::move(received->descriptors[0]));
       } else if (message.has_new_epoch_page() && received->descriptors.size() == 1) {
         service_.follow_epoch_page(received->descriptors[0].get());
