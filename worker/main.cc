@@ -8,6 +8,7 @@
 #include <csignal>
 #include <string>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "rpc/link.h"
 #include "worker/worker.h"
@@ -34,6 +35,11 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   ringside::log::init("ringside-worker", "info");
+  // Before there is anything to hide; a configuration that wants more in a core comes later.
+  if (const auto chosen = ringside::choose_core_dump(ringside::CoreDump::kSmall); !chosen.ok()) {
+    ringside::log::warn("{}, so a core of this worker would hold bodies errno={}", chosen.error().message,
+                        chosen.error().os_error);
+  }
   // A worker never outlives its supervisor, and a terminal's Ctrl-C is the supervisor's to handle.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGINT, SIG_IGN);   // NOLINT(cert-err33-c)
