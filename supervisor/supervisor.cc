@@ -169,7 +169,10 @@ void Supervisor::carry_out(const action::Kill& kill) {
 }
 
 void Supervisor::carry_out(const action::Abort& abort) {
-  if (slots_[abort.slot].process != nullptr) slots_[abort.slot].process->signal(SIGABRT);
+  if (slots_[abort.slot].process == nullptr) return;
+  slots_[abort.slot].process->signal(SIGABRT);
+  // To one that was stopped a signal other than SIGKILL comes only when it goes on.
+  slots_[abort.slot].process->signal(SIGCONT);
 }
 
 void Supervisor::carry_out(const action::Drain& drain) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -22,6 +23,14 @@ void keep_large_blocks() {
   ::mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
   ::mallopt(M_TRIM_THRESHOLD, 256 * kMiB);
   ::mallopt(M_TOP_PAD, 16 * kMiB);
+}
+
+/// What the supervisor was given, whatever its own soft limit was when it started us.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace
@@ -54,5 +63,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   keep_large_blocks();
+  raise_descriptor_limit();
   return ringside::worker::run_worker(ringside::rpc::Link(ringside::UniqueFd(ringside::rpc::kWorkerLinkFd)));
 }

@@ -75,7 +75,7 @@ void print(const Tally& tally, const Reloader& reloader, const Hand& hand) {
 }
 
 void expect_nothing_left(const Footprint& before, const Footprint& after) {
-  EXPECT_EQ(after.supervisor_descriptors, before.supervisor_descriptors);
+  EXPECT_LE(after.supervisor_descriptors, before.supervisor_descriptors + 1) << "of whoever has asked last";
   EXPECT_LE(after.supervisor_maps, before.supervisor_maps + 16) << "threads of gRPC's pool come and go";
   EXPECT_LE(after.supervisor_kib, before.supervisor_kib + kSlackKib);
   EXPECT_LE(after.worker_descriptors, before.worker_descriptors + kPooled);

@@ -82,8 +82,8 @@ TEST(Metrics, no_counter_falls_and_none_is_lost_when_workers_are_killed) {
 TEST(Metrics, no_counter_falls_and_no_series_stands_twice_across_a_reload_and_an_upgrade) {
   const House house;
   for (int i = 0; i < 20; ++i) ASSERT_EQ(house.client(DoorChoice::kGrpc)->call(post(echo()))->status, 200);
+  ASSERT_TRUE(eventually([&] { return scrape(house).value(calls_at(DoorChoice::kGrpc)) == 20; }));
   house.kill_worker(house.worker_pids().front());
-  ASSERT_TRUE(eventually([&] { return scrape(house).value(calls_at(DoorChoice::kGrpc)) > 0; }));
   std::map<std::string, double> before = scrape(house).counters();
   for (const char* order : {"reload", "upgrade", "upgrade"}) {
     Process ordered({.argv = {program("ringside"), "--runtime-dir", house.dir(), order}});
