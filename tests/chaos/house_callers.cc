@@ -10,10 +10,10 @@
 namespace ringside::test::chaos {
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(20);  // of a client whose supervisor is gone
-constexpr auto kMost = std::chrono::seconds(1);       // that nobody waits longer than, beyond its upstream
+constexpr auto kPatience = std::chrono::seconds(20);         // of a client whose supervisor is gone
+constexpr auto kMost = std::chrono::seconds(1) * kSlowness;  // that nobody waits longer than, beyond its upstream
 // An upstream that has come back is found by the next try, 1 s later; and 64 callers share one CPU.
-constexpr auto kWakeOfAnUpstream = std::chrono::seconds(3);
+constexpr auto kWakeOfAnUpstream = std::chrono::seconds(3) * kSlowness;
 
 /// Of whoever has to serve: while this lasts nobody else can do it for a call that has gone there.
 constexpr Kinds kCannotServe = {Trouble::kWorkerStops, Trouble::kSupervisorDies, Trouble::kFewDescriptors,
@@ -192,9 +192,10 @@ Callers::Verdict Callers::verdict(const Asked& asked, int status, const std::str
   if (!has(body, R"("id":")" + asked.id + R"(")")) return Verdict::kWrong;
   if (status == 200) return has(body, asked.text) ? Verdict::kRight : Verdict::kWrong;
   if (status != 502) return Verdict::kWrong;
-  if (has(body, "-32010")) return asked.safe ? Verdict::kWrong : Verdict::kUnknown;
-  // Who has no descriptor or memory to spare reaches no upstream, either.
-  const bool down = asked.forwarded && has(body, "-32000") &&
+  if (!asked.safe && has(body, "-32010")) return Verdict::kUnknown;
+  // Who has no descriptor or memory to spare reaches no upstream, either. Of a call that may have run, and whose
+  // upstream is down, nobody knows that it is safe.
+  const bool down = asked.forwarded && (has(body, "-32000") || has(body, "-32010")) &&
                     troubles_.between({asked.upstream_trouble, Trouble::kFewDescriptors, Trouble::kLittleMemory}, from,
                                       until, kWakeOfAnUpstream);
   return down ? Verdict::kUpstreamDown : Verdict::kWrong;

@@ -25,7 +25,7 @@ struct ForeignAnswer {
 /// What a call may be lost to. A connection's end is noticed a little later by a client that shares its CPU.
 inline constexpr Kinds kDeaths = {Trouble::kWorkerDies, Trouble::kWorkerStops, Trouble::kSupervisorDies,
                                   Trouble::kFewDescriptors, Trouble::kLittleMemory};
-inline constexpr Duration kNoticed = std::chrono::milliseconds(500);
+inline constexpr Duration kNoticed = std::chrono::milliseconds(500) * kSlowness;
 
 class ForeignClient {
  public:

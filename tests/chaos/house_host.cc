@@ -11,6 +11,7 @@
 #include "base/unix_socket.h"
 #include "ringside/control/v1/control.grpc.pb.h"
 #include "rpc/channel.h"
+#include "tests/chaos/house_troubles.h"
 
 namespace ringside::test::chaos {
 namespace {
@@ -55,7 +56,8 @@ std::string configuration(std::uint16_t far_port, const std::string& effects) {
     "near": {"command": ")" +
          program("demo_server") + R"(", "args": ["--log-calls", ")" + effects + R"("]}},
     "rings": {"segmentBytes": 1048576},
-    "lives": {"drainMs": 2000, "stuckMs": 1500}})";
+    "lives": {"drainMs": 2000, "stuckMs": )" +
+         std::to_string(1500 * kSlowness) + "}}";
 }
 
 }  // namespace

@@ -12,6 +12,13 @@
 
 namespace ringside::test::chaos {
 
+/// How much longer everything takes that a sanitizer watches.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr int kSlowness = 5;
+#else
+inline constexpr int kSlowness = 1;
+#endif
+
 enum class Trouble : std::uint8_t {
   kWorkerDies,      ///< a moment
   kWorkerStops,     ///< until it goes on, or is gone

@@ -162,8 +162,8 @@ void Forward::route(const Job& job, const CatalogSnapshot& catalog) {
   if (found != catalog.catalog.routes.end()) return send(job, found->second);
   if (!catalog.complete()) {
     // Whose tool it is, and whether it may run twice, only an upstream knows that is not there.
-    auto answer = job.call->request().retry ? rpc::outcome_unknown(job.raw_id)
-                                            : upstream_failed(job.raw_id, Code::kUnavailable);
+    auto answer =
+        job.call->request().retry ? rpc::outcome_unknown(job.raw_id) : upstream_failed(job.raw_id, Code::kUnavailable);
     return ledger_->answer(job.call, std::move(answer));
   }
   const std::string message = "Unknown tool: " + std::string(brief(job.name));
