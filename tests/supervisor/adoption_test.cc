@@ -150,6 +150,16 @@ TEST(Adoption, a_socket_whose_door_is_off_turns_its_clients_away_at_once) {
   pool.wait_for_log("disable its unit, or name the door in \"doors\" name=http");
 }
 
+TEST(Adoption, metrics_come_over_a_socket_that_was_handed_over) {
+  Sockets sockets;
+  const UniqueFd metrics = sockets.listen("m");
+  Pool pool({.handed_over = {{"metrics", metrics.get()}}});
+  Peer peer = Peer::to(sockets.path("m"));
+  peer.say("GET /metrics HTTP/1.1\r\nHost: ringside\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(peer.rest(), HasSubstr("ringside_build_info"));
+  EXPECT_FALSE(std::filesystem::exists(pool.socket("metrics.sock")));
+}
+
 TEST(Adoption, a_name_that_we_do_not_know_is_refused_with_the_names_there_are) {
   Sockets sockets;
   const UniqueFd socket = sockets.listen("s");
