@@ -216,6 +216,10 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
        }},
       {"transportEcho", [&](const Field& field) { field.read(config.transport_echo); }},
       {"mode", [&](const Field& field) { read_mode(field, config.mode); }},
+      {"coreDumps",
+       [&](const Field& field) {
+         field.read(config.core_dumps, {"small", "full"});
+       }},
   });
 }
 
@@ -331,6 +335,7 @@ link::v1::WorkerConfig to_worker_config(const Config& config, std::uint32_t inde
   *worker.mutable_rings() = config.rings;
   worker.set_transport_echo(config.transport_echo);
   worker.set_mode(config.mode);
+  worker.set_full_core_dumps(config.core_dumps == "full");
   return worker;
 }
 

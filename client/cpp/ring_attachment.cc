@@ -80,6 +80,7 @@ Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd&
   RS_TRY_STATUS(wait_readable(attachment.socket.get(), wish.deadline, wish.stop));
   auto received = RS_TRY(receive_message(attachment.socket.get(), kMaxReply));
   if (received.end_of_file) return kClosed;
+  if (received.descriptors_lost) return Error{Code::kUnavailable, EMFILE, "no file descriptor is left for a ring"};
   ring::v1::AttachReply reply;
   if (!reply.ParseFromString(received.bytes)) return kBadReply;
   if (!reply.refusal().empty()) return refusal_of(reply);

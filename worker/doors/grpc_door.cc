@@ -66,6 +66,9 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
   return arrived;
 }
 
+// What gRPC calls is noexcept here: it would swallow what is thrown (no memory, no thread), answer UNIMPLEMENTED and
+// leave the call half begun. So the worker dies, which is what everybody knows how to live with.
+
 /// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
 class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
  public:
@@ -82,8 +85,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
     return call.get();
   }
 
-  void OnCancel() override { cancel(); }
-  void OnDone() override { self_.reset(); }
+  void OnCancel() noexcept override { cancel(); }
+  void OnDone() noexcept override { self_.reset(); }
 
  private:
   void deliver(mcp::Response response) override {
@@ -127,9 +130,9 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     return call.get();
   }
 
-  void OnCancel() override { cancel(); }
-  void OnDone() override { self_.reset(); }
-  void OnWriteDone(bool /*ok*/) override {
+  void OnCancel() noexcept override { cancel(); }
+  void OnDone() noexcept override { self_.reset(); }
+  void OnWriteDone(bool /*ok*/) noexcept override {
     bool room = false;
     {
       const std::lock_guard lock(mutex_);
@@ -239,15 +242,15 @@ class ContractService final : public contract::McpRuntime::CallbackService {
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
 
   grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const contract::McpRequest* request,
-                                   contract::McpResponse* response) override {
+                                   contract::McpResponse* response) noexcept override {
     return unary(context, request, response, "POST");
   }
   grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context, const contract::McpRequest* request,
-                                         contract::McpResponse* response) override {
+                                         contract::McpResponse* response) noexcept override {
     return unary(context, request, response, "DELETE");
   }
   grpc::ServerWriteReactor<contract::McpChunk>* InvokeStream(grpc::CallbackServerContext* context,
-                                                             const contract::McpRequest* request) override {
+                                                             const contract::McpRequest* request) noexcept override {
     auto arrived = arrive(*context, request, "GET", handles_);
     if (!arrived) return new RefusedStream(grpc_status(arrived.error()));  // deletes itself in OnDone
     return StreamCall::start(

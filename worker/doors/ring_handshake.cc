@@ -102,6 +102,7 @@ HandshakeStep take_handshake(int connection, const HandshakeLimits& limits) {
     }
   }
   if (received->end_of_file) return {Kind::kGone, {}, {}};
+  if (received->descriptors_lost) return refused("no_descriptors");
   ring::v1::AttachRequest request;
   if (!request.ParseFromString(received->bytes)) return refused("bad_handshake");
   if (received->descriptors.size() != 1) return refused("wrong_descriptors");

@@ -160,7 +160,12 @@ void Forward::call_tool(const std::shared_ptr<Call>& call, const mcp::Envelope& 
 void Forward::route(const Job& job, const CatalogSnapshot& catalog) {
   const auto found = catalog.catalog.routes.find(job.name);
   if (found != catalog.catalog.routes.end()) return send(job, found->second);
-  if (!catalog.complete()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kUnavailable));
+  if (!catalog.complete()) {
+    // Whose tool it is, and whether it may run twice, only an upstream knows that is not there.
+    auto answer =
+        job.call->request().retry ? rpc::outcome_unknown(job.raw_id) : upstream_failed(job.raw_id, Code::kUnavailable);
+    return ledger_->answer(job.call, std::move(answer));
+  }
   const std::string message = "Unknown tool: " + std::string(brief(job.name));
   ledger_->answer(job.call, rpc::jsonrpc_error(200, job.raw_id, mcp::kInvalidParamsCode, message));
 }
