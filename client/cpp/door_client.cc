@@ -16,10 +16,6 @@
 namespace ringside {
 namespace {
 
-/// Several workers may die one after the other; a call that so many had when they died has other troubles.
-constexpr int kMostDeaths = 4;
-/// A worker that goes away turns calls away, and so does a supervisor that is gone, until its successor is there.
-constexpr int kMostTurnedAway = 32;
 // Between two attempts to connect again. A worker that is being started takes some tens of milliseconds.
 constexpr auto kFirstPause = std::chrono::milliseconds(5);
 constexpr auto kLongestPause = std::chrono::milliseconds(200);
@@ -56,27 +52,6 @@ bool can_be_carried(const Request& request) {
          std::all_of(request.headers.begin(), request.headers.end(),
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
 }
-
-/// How often one call was tried in vain.
-class Tries {
- public:
-  /// The request of a call that ended without an answer: untouched if it never went, marked if it may have run. The
-  /// worker that gets it then runs it again, or answers that nobody knows. Nothing: there is an answer, or it is
-  /// enough.
-  std::optional<Request> to_send_again(Outcome& outcome) {
-    if (outcome.unsent) {
-      if (++turned_away_ >= kMostTurnedAway) return std::nullopt;
-      return std::exchange(outcome.unsent, std::nullopt);
-    }
-    if (!outcome.lost || ++deaths_ >= kMostDeaths) return std::nullopt;
-    outcome.lost->retry = true;
-    return std::exchange(outcome.lost, std::nullopt);
-  }
-
- private:
-  int deaths_ = 0;
-  int turned_away_ = 0;
-};
 
 /// The answer of a call that is over.
 Answer final_answer(Outcome& outcome) {
