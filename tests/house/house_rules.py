@@ -52,6 +52,36 @@ def check_file(root, path):
             yield f"{relative}:{number}: {room}/ may not include {target}/"
 
 
+OPENING = re.compile(r"^(?:inline )?namespace\s*([\w:]*)\s*\{")
+CLOSING = re.compile(r"^\}\s*// namespace")
+CLASS = re.compile(r"^(?:class|struct)\s+(?:\[\[\w+\]\]\s*)?(\w+)(?:\s+final)?\s*(?::[^:;]|\{)")
+
+
+def classes_of(path):
+    """The qualified names of the classes that a file defines, but for those that nobody else can see."""
+    names = []
+    spaces = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if match := OPENING.match(line):
+            spaces.append(match.group(1))
+        elif CLOSING.match(line) and spaces:
+            spaces.pop()
+        elif (match := CLASS.match(line)) and "" not in spaces:
+            names.append(("::".join([*spaces, match.group(1)]), number))
+    return names
+
+
+def check_names(root, paths):
+    """Two classes of one name are one to the linker, which takes the functions of either: no compiler says so."""
+    seen = {}
+    for path in paths:
+        for name, number in classes_of(path):
+            place = f"{path.relative_to(root)}:{number}"
+            if name in seen:
+                yield f"{place}: {name} is defined in {seen[name]} too"
+            seen.setdefault(name, place)
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     sources = [
@@ -61,6 +91,7 @@ def main():
         if path.suffix in {".h", ".cc"} and "build" not in path.relative_to(root).parts
     ]
     faults = [fault for path in sources for fault in check_file(root, path)]
+    faults += check_names(root, [path for path in sources if path.relative_to(root).parts[0] in ROOMS])
     print("\n".join(faults))
     print(f"{len(sources)} files looked at, {len(faults)} faults")
     return 1 if faults or not sources else 0
