@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "mcp/envelope.h"
-#include "worker/runtime/backends.h"
+#include "worker/federation/catalog_cache.h"
 #include "worker/runtime/call.h"
-#include "worker/runtime/catalog_cache.h"
 #include "worker/runtime/ledger.h"
+#include "worker/upstream/backends.h"
 
 namespace ringside::worker {
 

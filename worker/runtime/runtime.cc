@@ -9,14 +9,14 @@
 #include "mcp/repeat.h"
 #include "mcp/session.h"
 #include "rpc/errors.h"
-#include "worker/runtime/backends.h"
-#include "worker/runtime/catalog_cache.h"
+#include "worker/federation/catalog_cache.h"
 #include "worker/runtime/forward.h"
 #include "worker/runtime/front.h"
 #include "worker/runtime/ledger.h"
 #include "worker/runtime/listeners.h"
 #include "worker/runtime/sessions.h"
 #include "worker/runtime/store_watch.h"
+#include "worker/upstream/backends.h"
 
 namespace ringside::worker {
 namespace {

@@ -24,6 +24,36 @@ struct UpstreamStatus {
   double seconds = 0;                     ///< their sum
 };
 
+/// For whom a conversation is held: one client's session. Immutable, shared.
+struct Persona {
+  std::string session;
+  std::string capabilities;  ///< raw JSON object, as the client said
+  std::string client_info;   ///< raw JSON object
+  std::string version;       ///< negotiated with the client
+};
+using PersonaRef = std::shared_ptr<const Persona>;  ///< null: the conversation that all share
+
+/// A request that the upstream makes of its client, validated, as the bytes that came.
+struct UpstreamQuestion {
+  std::string message;
+  std::string raw_id;  ///< its id, raw
+  std::string method;
+};
+
+/// Hears what no request of ours carries. Any thread, in order for one conversation; must not block.
+class UpstreamSink {
+ public:
+  enum class List : std::uint8_t { kTools, kPrompts, kResources };
+  virtual ~UpstreamSink() = default;
+  virtual void list_changed(std::size_t upstream, const PersonaRef& persona, List list) = 0;
+  /// Any other notification: message, resources/updated, tasks/status, elicitation/complete, cancelled.
+  virtual void notice(std::size_t upstream, const PersonaRef& persona, std::string method, std::string message) = 0;
+  /// False: nobody can be asked, and the upstream is told so.
+  virtual bool question(std::size_t upstream, const PersonaRef& persona, UpstreamQuestion question) = 0;
+  /// A new upstream session stands in the place of a lost one: levels and subscriptions are to be said again.
+  virtual void reopened(std::size_t upstream, const PersonaRef& persona) = 0;
+};
+
 /// One JSON-RPC request on its way to an upstream.
 struct UpstreamRequest {
   std::string message;  ///< the whole JSON-RPC request; its id is the number below, unique in this worker
@@ -36,6 +66,12 @@ struct UpstreamRequest {
   /// notifications/progress whose token is the number `id`. False: the reader is slow, so wait for resume(id) where the
   /// transport can. May be null.
   std::function<bool(std::string message)> on_message;
+  /// Whose conversation it belongs to.
+  PersonaRef persona = {};
+  /// May be sent again where the first may have run.
+  bool repeatable = false;
+  /// A question on this request's own stream, as on_message. Null, or false: nobody can be asked.
+  std::function<bool(UpstreamQuestion)> on_question = {};
 };
 
 /// The whole JSON-RPC response with that id, validated as JSON, as the bytes that came. Errors: kUnavailable (not
@@ -59,6 +95,18 @@ class Upstream {
   virtual void resume(std::uint64_t /*id*/) {}
   /// `changed` is called when the upstream says that its tools have changed. Set before the first send.
   virtual void on_tools_changed(std::function<void()> changed) = 0;
+  /// Who hears of everything else, with the index it is to be told. Before the first send.
+  virtual void attach(std::size_t /*index*/, std::shared_ptr<UpstreamSink> /*sink*/) {}
+  /// An answer to a question, with the question's own id in place.
+  virtual void reply(const PersonaRef& /*persona*/, std::string /*message*/) {}
+  /// A client's notification.
+  virtual void notify(const PersonaRef& /*persona*/, std::string /*message*/) {}
+  /// From now on the persona's conversation is kept open to hear what the upstream says of its own accord.
+  virtual void listen(const PersonaRef& /*persona*/) {}
+  /// The session has ended, and its conversation with it.
+  virtual void end(const std::string& /*session*/) {}
+  /// The result of initialize in the shared conversation, raw; null before there was one.
+  [[nodiscard]] virtual std::shared_ptr<const std::string> introduction() const { return nullptr; }
   [[nodiscard]] virtual UpstreamStatus status() const = 0;
 };
 

@@ -37,6 +37,14 @@ class Backends {
   void resume(std::size_t index, std::uint64_t id);
   /// As Upstream::on_tools_changed, for each of them. Before the first send.
   void on_tools_changed(const std::function<void(std::size_t index)>& changed);
+  /// As the Upstream's, each; nothing once closed. attach: each of them.
+  void attach(const std::shared_ptr<UpstreamSink>& sink);
+  void reply(std::size_t index, const PersonaRef& persona, std::string message);
+  void notify(std::size_t index, const PersonaRef& persona, std::string message);
+  void listen(std::size_t index, const PersonaRef& persona);
+  [[nodiscard]] std::shared_ptr<const std::string> introduction(std::size_t index) const;
+  /// The session's conversations end, all of them.
+  void end(const std::string& session);
   [[nodiscard]] std::vector<UpstreamStatus> statuses() const;
   /// Waits for the sends that are running, then destroys the upstreams; whatever they had under way ends with
   /// kCancelled. Not from an upstream's own thread.

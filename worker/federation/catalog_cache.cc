@@ -1,4 +1,4 @@
-#include "worker/runtime/catalog_cache.h"
+#include "worker/federation/catalog_cache.h"
 
 #include <algorithm>
 #include <utility>

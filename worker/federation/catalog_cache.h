@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "mcp/catalog.h"
-#include "worker/runtime/backends.h"
+#include "worker/upstream/backends.h"
 
 namespace ringside::worker {
 

@@ -1,4 +1,4 @@
-#include "worker/runtime/backends.h"
+#include "worker/upstream/backends.h"
 
 #include <utility>
 
@@ -71,6 +71,36 @@ void Backends::on_tools_changed(const std::function<void(std::size_t index)>& ch
   for (std::size_t index = 0; index < upstreams_.size(); ++index) {
     upstreams_[index]->on_tools_changed([changed, index] { changed(index); });
   }
+}
+
+void Backends::attach(const std::shared_ptr<UpstreamSink>& sink) {
+  for (std::size_t index = 0; index < upstreams_.size(); ++index) upstreams_[index]->attach(index, sink);
+}
+
+void Backends::reply(std::size_t index, const PersonaRef& persona, std::string message) {
+  const Visit visit(*this);
+  if (visit.open()) upstreams_[index]->reply(persona, std::move(message));
+}
+
+void Backends::notify(std::size_t index, const PersonaRef& persona, std::string message) {
+  const Visit visit(*this);
+  if (visit.open()) upstreams_[index]->notify(persona, std::move(message));
+}
+
+void Backends::listen(std::size_t index, const PersonaRef& persona) {
+  const Visit visit(*this);
+  if (visit.open()) upstreams_[index]->listen(persona);
+}
+
+std::shared_ptr<const std::string> Backends::introduction(std::size_t index) const {
+  const Visit visit(*this);
+  return visit.open() ? upstreams_[index]->introduction() : nullptr;
+}
+
+void Backends::end(const std::string& session) {
+  const Visit visit(*this);
+  if (!visit.open()) return;
+  for (const auto& upstream : upstreams_) upstream->end(session);
 }
 
 std::vector<UpstreamStatus> Backends::statuses() const {
