@@ -38,8 +38,8 @@ std::shared_ptr<const mcp::TypedAuth> take_auth(contract::McpAuthContext& from) 
   auth.not_before_ms = from.not_before_ms();
   auth.not_after_ms = from.not_after_ms();
   const bool stated = !auth.subject.empty() || !auth.teams.empty() || !auth.permissions.empty() ||
-                      !auth.scopes.empty() || !auth.allowed_ips.empty() || auth.is_admin ||
-                      auth.not_before_ms != 0 || auth.not_after_ms != 0;
+                      !auth.scopes.empty() || !auth.allowed_ips.empty() || auth.is_admin || auth.not_before_ms != 0 ||
+                      auth.not_after_ms != 0;
   return stated ? std::make_shared<const mcp::TypedAuth>(std::move(auth)) : nullptr;
 }
 

@@ -102,7 +102,10 @@ std::vector<link::v1::VirtualServer> read_virtual_servers(const Field& field,
 
 void read_store(const Field& field, link::v1::Store& store) {
   field.each_known({
-      {"kind", [&](const Field& member) { member.read(*store.mutable_kind(), {"sqlite", "redis"}); }},
+      {"kind",
+       [&](const Field& member) {
+         member.read(*store.mutable_kind(), {"sqlite", "redis"});
+       }},
       {"url",
        [&](const Field& member) {
          std::string url;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "worker/open_stores.h"
 #include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
@@ -127,11 +128,11 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_client_ = std::make_unique<http::Client>(client_options);
-  auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
+  Stores stores = RS_TRY(open_stores(config, {}, [this] { port_.advance_epoch([] {}); }));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
-  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
+  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(stores.sessions),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);

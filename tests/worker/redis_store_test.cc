@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,7 +16,7 @@ namespace ringside::test {
 namespace {
 
 using worker::open_redis_stores;
-using worker::RedisStores;
+using worker::Stores;
 
 mcp::SessionRecord record(const std::string& id, std::int64_t seen_ms = 1000) {
   mcp::SessionRecord record;
@@ -44,10 +44,10 @@ class Redis : public ::testing::Test {
   void start() {
     const std::string log = folder_.file("log");
     write_file(log, "");
-    server_.emplace(ProcessOptions{
-        .argv = {"redis-server", "--port", "0", "--unixsocket", socket_, "--dir", folder_.path(), "--save", "",
-                 "--appendonly", "yes", "--appendfsync", "always"},
-        .stdout_path = log});
+    server_.emplace(
+        ProcessOptions{.argv = {"redis-server", "--port", "0", "--unixsocket", socket_, "--dir", folder_.path(),
+                                "--save", "", "--appendonly", "yes", "--appendfsync", "always"},
+                       .stdout_path = log});
     EXPECT_TRUE(eventually([&] { return read_file(log).find("eady to accept connections") != std::string::npos; }))
         << read_file(log);
   }
@@ -56,7 +56,7 @@ class Redis : public ::testing::Test {
     server_->wait();
     server_.reset();
   }
-  RedisStores open(std::size_t kept = 5) {
+  Stores open(std::size_t kept = 5) {
     auto stores = open_redis_stores("unix:" + socket_, {.per_stream = kept}, [this] { ++changes_; });
     EXPECT_TRUE(stores.ok());
     return std::move(stores).value();

@@ -89,7 +89,8 @@ Result<RedisReplyRef> RedisConnection::run(const std::vector<std::string_view>& 
   }
   const std::lock_guard lock(mutex_);
   if (!ready()) {
-    if (std::chrono::steady_clock::now() < again_) return Error{Code::kUnavailable, 0, "the session store is not available"};
+    if (std::chrono::steady_clock::now() < again_)
+      return Error{Code::kUnavailable, 0, "the session store is not available"};
     return failed("not reached");
   }
   RedisReplyRef reply(static_cast<redisReply*>(

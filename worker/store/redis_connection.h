@@ -46,7 +46,8 @@ class RedisConnection {
   ~RedisConnection() = default;
 
   /// Runs one command. kUnavailable: not reached, lost on the way (it may have run), or an error of Redis; the log
-  /// says so once, until it works again. After a failure nobody waits for the next try: it is made when a pause is over.
+  /// says so once, until it works again. After a failure nobody waits for the next try: it is made when a pause is
+  /// over.
   Result<RedisReplyRef> run(const std::vector<std::string_view>& arguments);
 
  private:

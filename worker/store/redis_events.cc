@@ -10,9 +10,9 @@
 namespace ringside::worker {
 namespace {
 
-constexpr std::string_view kStream = "ringside:stream:";     // a hash by token
-constexpr std::string_view kEvents = "ringside:events:";     // a sorted set by token; members "AT DATA" behind a number
-constexpr std::string_view kStreams = "ringside:streams:";   // tokens by session
+constexpr std::string_view kStream = "ringside:stream:";    // a hash by token
+constexpr std::string_view kEvents = "ringside:events:";    // a sorted set by token; members "AT DATA" behind a number
+constexpr std::string_view kStreams = "ringside:streams:";  // tokens by session
 constexpr std::string_view kBefore = "ringside:events-before";  // what was said before is gone
 
 // ARGV: the three prefixes, how many to keep, for how long, then eight of each event.

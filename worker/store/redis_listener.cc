@@ -67,15 +67,12 @@ void RedisListener::hear(int stop, redisContext& context) {
   }
 }
 
-Result<RedisStores> open_redis_stores(const std::string& url, EventLimits limits, std::function<void()> changed) {
+Result<Stores> open_redis_stores(const std::string& url, EventLimits limits, std::function<void()> changed) {
   const auto place = redis_place(url);
   if (!place) return Error{Code::kInvalid, 0, "the place of a Redis is unix:PATH or HOST:PORT"};
   const std::string node = random_uuid4();
-  RedisStores stores;
-  stores.sessions = make_redis_sessions(*place, node);
-  stores.events = make_redis_events(*place, limits);
-  stores.listener = std::make_shared<RedisListener>(*place, node, std::move(changed));
-  return stores;
+  auto listener = std::make_unique<RedisListener>(*place, node, std::move(changed));
+  return Stores{make_redis_sessions(*place, node, std::move(listener)), make_redis_events(*place, limits)};
 }
 
 }  // namespace ringside::worker

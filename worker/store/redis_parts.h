@@ -15,9 +15,6 @@ namespace ringside::worker {
 /// The channel on which a Ringside says that sessions have ended; the message is its own name.
 inline constexpr std::string_view kRedisEpoch = "ringside:epoch";
 
-std::unique_ptr<SessionStore> make_redis_sessions(const RedisPlace& place, std::string node);
-std::unique_ptr<EventLog> make_redis_events(const RedisPlace& place, EventLimits limits);
-
 /// Hears on a thread of its own what other Ringsides say. `changed` is also called when the connection was lost
 /// meanwhile, for what was said then is not heard.
 class RedisListener {
@@ -36,5 +33,9 @@ class RedisListener {
   const std::function<void()> changed_;
   std::jthread thread_;  // last: it uses the others
 };
+
+std::unique_ptr<SessionStore> make_redis_sessions(const RedisPlace& place, std::string node,
+                                                  std::unique_ptr<RedisListener> listener);
+std::unique_ptr<EventLog> make_redis_events(const RedisPlace& place, EventLimits limits);
 
 }  // namespace ringside::worker

@@ -12,7 +12,7 @@ namespace ringside::worker {
 namespace {
 
 constexpr std::string_view kSession = "ringside:session:";
-constexpr std::string_view kSeen = "ringside:seen";  // ids by when they were seen last
+constexpr std::string_view kSeen = "ringside:seen";   // ids by when they were seen last
 constexpr std::string_view kHome = "ringside:home:";  // the ids that live there
 
 // KEYS: the session, kSeen. ARGV: the id, seen before, the fields and values.
@@ -92,8 +92,8 @@ std::int64_t number_of(const redisReply& reply) {
 
 class RedisStore final : public SessionStore {
  public:
-  RedisStore(RedisPlace place, std::string node)
-      : connection_(std::move(place), "session store"), node_(std::move(node)) {}
+  RedisStore(RedisPlace place, std::string node, std::unique_ptr<RedisListener> listener)
+      : connection_(std::move(place), "session store"), node_(std::move(node)), listener_(std::move(listener)) {}
 
   Result<std::optional<mcp::SessionRecord>> find(const std::string& id, std::int64_t expired_before_ms) override;
   Result<bool> create(const mcp::SessionRecord& record, std::int64_t expired_before_ms) override {
@@ -115,12 +115,12 @@ class RedisStore final : public SessionStore {
 
   RedisConnection connection_;
   const std::string node_;
+  const std::unique_ptr<RedisListener> listener_;
 };
 
 Result<std::optional<mcp::SessionRecord>> RedisStore::find(const std::string& id, std::int64_t expired_before_ms) {
-  const auto reply =
-      RS_TRY(connection_.run({"HMGET", key(id), "server_id", "owner", "fingerprint", "auth_expires_ms",
-                              "protocol_version", "created_ms", "seen_ms", "client", "home", "state"}));
+  const auto reply = RS_TRY(connection_.run({"HMGET", key(id), "server_id", "owner", "fingerprint", "auth_expires_ms",
+                                             "protocol_version", "created_ms", "seen_ms", "client", "home", "state"}));
   const auto items = items_of(*reply);
   std::optional<mcp::SessionRecord> record;
   constexpr std::size_t kSeenAt = 6;
@@ -222,8 +222,9 @@ Status RedisStore::check() {
 
 }  // namespace
 
-std::unique_ptr<SessionStore> make_redis_sessions(const RedisPlace& place, std::string node) {
-  return std::make_unique<RedisStore>(place, std::move(node));
+std::unique_ptr<SessionStore> make_redis_sessions(const RedisPlace& place, std::string node,
+                                                  std::unique_ptr<RedisListener> listener) {
+  return std::make_unique<RedisStore>(place, std::move(node), std::move(listener));
 }
 
 }  // namespace ringside::worker
