@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
 namespace {
@@ -17,7 +16,7 @@ constexpr auto kStoreEvery = std::chrono::seconds(1);
 
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
+std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, HttpRoads& roads) {
   std::vector<std::unique_ptr<Upstream>> upstreams;
   for (const auto& entry : config.upstreams()) {
     if (entry.has_http()) {
@@ -27,7 +26,7 @@ std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConf
       options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
       options.max_body_bytes = config.limits().body_bytes();
       options.client_version = config.version();
-      upstreams.push_back(make_http_upstream(std::move(options), client));
+      upstreams.push_back(make_http_upstream(std::move(options), roads));
     } else if (entry.has_stdio()) {
       StdioUpstreamOptions options;
       options.name = entry.name();
@@ -125,13 +124,13 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   log::init("ringside-worker", config.log_level());
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
-  http_client_ = std::make_unique<http::Client>(client_options);
+  http_roads_ = std::make_unique<HttpRoads>(client_options);
   auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
   runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
-                                       make_upstreams(config, *http_client_), epoch_.counter(),
+                                       make_upstreams(config, *http_roads_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));

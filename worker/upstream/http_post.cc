@@ -89,6 +89,8 @@ void Post::on_done(const Status& status) {
 }
 
 void Post::event(mcp::SseEvent&& event) {
+  if (event.id) last_event_id_ = std::move(*event.id);
+  if (event.retry_ms) retry_ms_ = event.retry_ms;
   if (event.data.empty()) return;
   auto incoming = understand(reader_, event.data);
   using Kind = Incoming::Kind;
@@ -97,8 +99,10 @@ void Post::event(mcp::SseEvent&& event) {
     if (hooks_.lingers) hooks_.lingers();
   } else if ((incoming.kind == Kind::kProgress || incoming.kind == Kind::kNotice) && hooks_.notice && !finished_) {
     reader_is_slow_ = !hooks_.notice(std::move(event.data)) || reader_is_slow_;
+  } else if (incoming.kind == Kind::kQuestion && hooks_.question && !finished_) {
+    hooks_.question(std::move(incoming), std::move(event.data));
   } else if (hooks_.message) {
-    hooks_.message(std::move(incoming));
+    hooks_.message(std::move(incoming), std::move(event.data));
   }
 }
 
@@ -110,7 +114,8 @@ http::Flow Post::discard(std::string_view bytes) {
 void Post::finish(Result<std::string> answer) {
   finished_ = true;
   const auto result = std::exchange(hooks_.result, nullptr);
-  result({std::move(answer), http_status_, std::move(session_id_)});
+  const bool broke_off = form_ == Form::kEvents && !answer.ok() && !too_large_;
+  result({std::move(answer), http_status_, std::move(session_id_), broke_off, std::move(last_event_id_), retry_ms_});
 }
 
 Result<std::string> Post::conclude(const Status& status) {

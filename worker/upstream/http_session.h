@@ -1,11 +1,14 @@
 #pragma once
-// The conversation with one Streamable HTTP server: its session, the requests that wait for it, the exchanges under
+// One conversation with a Streamable HTTP server: its session there, the requests that wait for it, the exchanges under
 // way. Thread-safe. Kept alive by its exchanges; after close() they find it closed and do nothing.
 
+#include <cstddef>
 #include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,33 +16,34 @@
 #include <vector>
 
 #include "http/client.h"
-#include "mcp/envelope.h"
 #include "mcp/message.h"
 #include "worker/upstream/conversation.h"
+#include "worker/upstream/http_hub.h"
 #include "worker/upstream/http_post.h"
 #include "worker/upstream/timer.h"
-#include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
 
 class HttpSession : public std::enable_shared_from_this<HttpSession> {
  public:
-  /// `client` outlives the session; `timer` lives until close() has returned.
-  HttpSession(HttpUpstreamOptions options, http::Client& client, Timer& timer);
+  /// `timer` lives until close() has returned. `persona`: null for the conversation that all share.
+  HttpSession(std::shared_ptr<HttpHub> hub, Timer& timer, PersonaRef persona);
 
   void send(UpstreamRequest request, UpstreamDone done);
   void cancel(std::uint64_t id);
   void resume(std::uint64_t id);
-  /// Set before the first send.
-  void on_tools_changed(std::function<void()> changed) { tools_changed_ = std::move(changed); }
-  /// Ends every request with kCancelled, then the session at the upstream: best effort, 500 ms at the most.
-  void close();
-  [[nodiscard]] const Tally& tally() const { return tally_; }
+  /// A notification, or an answer to a question, in the session as it stands; dropped when there is none.
+  void post(std::string message);
+  /// Ends every request with kCancelled, then the session at the upstream. The future is there once the upstream has
+  /// answered, or after half a second.
+  std::future<void> close();
+  [[nodiscard]] bool busy();
 
  private:
   enum class Phase { kNone, kOpening, kReady, kClosed };
   /// An exchange under way.
   struct Flight {
+    http::Client* road = nullptr;
     std::uint64_t exchange = 0;
     Timer::Token linger;
     Timer::Token patience;         ///< with a reader that is waited for
@@ -50,43 +54,51 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::string message;
     UpstreamDone done;
     std::function<bool(std::string)> on_message;
+    std::function<bool(UpstreamQuestion)> on_question;
     mcp::Headers headers;
     Timer::Token deadline;
     std::shared_ptr<Flight> flight;  ///< null while it waits for the session
     std::uint64_t generation = 0;    ///< of the session it was sent under
     bool in_session = false;         ///< the upstream had given that session an id, so it can lose it
+    bool repeatable = false;
     bool sent_again = false;
+  };
+  /// What is sent, and who hears what comes back.
+  struct Sending {
+    std::string message;
+    std::optional<std::uint64_t> id = {};  ///< of a request
+    SteadyTime deadline = SteadyTime::max();
+    std::function<void(PostResult)> result;
+    const Job* job = nullptr;  ///< whose headers and callbacks count
+    bool repeatable = false;
   };
 
   // These are called with mutex_ held.
   void dispatch(std::uint64_t id, Job& job);
   void open();
-  void notify(std::string message);
-  void reply(std::string message);
-  std::shared_ptr<Flight> start(std::string message, std::optional<std::uint64_t> id, SteadyTime deadline,
-                                std::function<void(PostResult)> result,
-                                std::function<bool(std::string)> notice = nullptr, const mcp::Headers& headers = {});
+  void side_post(std::string message);
+  void refuse(const Incoming& question);
+  std::shared_ptr<Flight> start(http::Client& road, Sending sending);
+  [[nodiscard]] Post::Hooks hooks_for(const std::shared_ptr<Flight>& flight, Sending& sending);
   [[nodiscard]] http::ClientRequest request() const;
   [[nodiscard]] Job take(std::unordered_map<std::uint64_t, Job>::iterator job);
   [[nodiscard]] std::vector<UpstreamDone> take_all();
+  [[nodiscard]] bool goes_again(const Job& job, const PostResult& result) const;
 
-  // These take it; the first four are the HTTP client's callbacks.
+  // These take it; most are the HTTP clients' callbacks.
   void answered(std::uint64_t id, PostResult result);
   void opened(PostResult result);
   void initialized(const PostResult& result);
-  void heard(Incoming message);
+  void open_failed(const Error& error);
+  void heard(Incoming incoming, std::string message);
   void linger(const std::shared_ptr<Flight>& flight);
   bool wait_for_reader(const std::shared_ptr<Flight>& flight);
   void over(const std::shared_ptr<Flight>& flight);
-  void open_failed(const Error& error);
   void give_up(std::uint64_t id, const Error& error, std::string_view reason);
 
-  const HttpUpstreamOptions options_;
-  http::Client& client_;
+  const std::shared_ptr<HttpHub> hub_;
   Timer& timer_;
-  Tally tally_;
-  std::function<void()> tools_changed_;
-  mcp::EnvelopeReader reader_;  // the HTTP client's thread only
+  const PersonaRef persona_;
 
   std::mutex mutex_;
   Phase phase_ = Phase::kNone;
@@ -96,7 +108,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::unordered_map<std::uint64_t, Job> jobs_;
   std::deque<std::uint64_t> waiting_;  // for the session; some may be given up already
   std::unordered_set<std::shared_ptr<Flight>> flights_;
-  std::size_t replies_ = 0;  // answers to the upstream's questions that are under way
+  std::size_t refusals_ = 0;  // of the upstream's questions, under way
 };
 
 }  // namespace ringside::worker

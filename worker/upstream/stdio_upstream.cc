@@ -9,15 +9,29 @@ namespace {
 
 class StdioUpstream final : public Upstream {
  public:
-  explicit StdioUpstream(StdioUpstreamOptions options) : loop_(std::move(options)) {}
+  explicit StdioUpstream(StdioUpstreamOptions options)
+      : hub_(std::make_shared<StdioHub>(std::move(options))), loop_(hub_, nullptr) {}
 
-  [[nodiscard]] const std::string& name() const override { return loop_.tally().name(); }
-  void send(UpstreamRequest request, UpstreamDone done) override { loop_.send(std::move(request), std::move(done)); }
+  [[nodiscard]] const std::string& name() const override { return hub_->options.name; }
+  void send(UpstreamRequest request, UpstreamDone done) override {
+    loop_.send(std::move(request), hub_->tally.counted(std::move(done)));
+  }
   void cancel(std::uint64_t id) override { loop_.cancel(id); }
-  void on_tools_changed(std::function<void()> changed) override { loop_.on_tools_changed(std::move(changed)); }
-  [[nodiscard]] UpstreamStatus status() const override { return loop_.tally().status(); }
+  void on_tools_changed(std::function<void()> changed) override {
+    hub_->announcer.on_tools_changed(std::move(changed));
+  }
+  void attach(std::size_t index, std::shared_ptr<UpstreamSink> sink) override {
+    hub_->announcer.attach(index, std::move(sink));
+  }
+  void reply(const PersonaRef& /*persona*/, std::string message) override { loop_.post(std::move(message)); }
+  void notify(const PersonaRef& /*persona*/, std::string message) override { loop_.post(std::move(message)); }
+  [[nodiscard]] std::shared_ptr<const std::string> introduction() const override {
+    return hub_->announcer.introduction();
+  }
+  [[nodiscard]] UpstreamStatus status() const override { return hub_->tally.status(); }
 
  private:
+  const std::shared_ptr<StdioHub> hub_;
   StdioLoop loop_;
 };
 
