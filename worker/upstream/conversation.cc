@@ -33,7 +33,8 @@ Incoming notification(const mcp::EnvelopeReader& reader, std::string method) {
   if (method == "notifications/cancelled") return {.kind = Kind::kCancelled, .method = std::move(method)};
   if (method == "notifications/progress") {
     const auto token = reader.param("progressToken");
-    if (token.ok() && *token) return {.kind = Kind::kProgress, .id = number(**token), .method = std::move(method)};
+    const auto id = token.ok() && *token ? number(**token) : std::nullopt;
+    return {.kind = Kind::kProgress, .id = id, .method = std::move(method)};
   }
   return {.kind = Kind::kNotice, .method = std::move(method)};
 }

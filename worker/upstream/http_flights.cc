@@ -41,7 +41,7 @@ void HttpSession::refuse(const Incoming& question) {
 std::shared_ptr<HttpSession::Flight> HttpSession::start(http::Client& road, Sending sending) {
   auto flight = std::make_shared<Flight>();
   flight->road = &road;
-  auto http = request();
+  auto http = sending.last_event_id.empty() ? request() : stream_request(sending.last_event_id);
   if (sending.job != nullptr) {
     for (const auto& [name, value] : sending.job->headers) {
       // What the configuration says of a header counts.
@@ -128,7 +128,7 @@ bool HttpSession::wait_for_reader(const std::shared_ptr<Flight>& flight) {
 void HttpSession::over(const std::shared_ptr<Flight>& flight) {
   const std::lock_guard lock(mutex_);
   flights_.erase(flight);
-  if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kClosed) return one_over();
   timer_.disarm(flight->linger);
   timer_.disarm(flight->patience);
 }

@@ -10,6 +10,7 @@ namespace ringside::worker {
 namespace {
 
 constexpr auto kOpenTimeout = std::chrono::seconds(60);
+constexpr auto kListenAgain = std::chrono::seconds(30);
 constexpr auto kInitializedTimeout = std::chrono::seconds(10);
 
 SteadyTime after(Duration time) { return system_clock().now() + time; }
@@ -21,6 +22,7 @@ void HttpSession::open() {
   ++generation_;
   session_id_.clear();
   version_.clear();
+  forget_ear();
   start(hub_->roads.calls, {.message = initialize_request(hub_->options.client_version, persona_),
                             .id = kInitializeId,
                             .deadline = after(kOpenTimeout),
@@ -60,6 +62,7 @@ void HttpSession::initialized(const PostResult& result) {
     for (const auto id : std::exchange(waiting_, {})) {
       if (const auto job = jobs_.find(id); job != jobs_.end()) dispatch(id, job->second);
     }
+    open_ear();
     tells = persona_ != nullptr || generation_ > 1;
   }
   if (tells) hub_->announcer.reopened(persona_);
@@ -73,6 +76,8 @@ void HttpSession::open_failed(const Error& error) {
     phase_ = Phase::kNone;
     session_id_.clear();
     hub_->tally.failed();
+    // Who listened before goes on trying: what it subscribed to is to be said again.
+    if (ear_.wanted && generation_ > 1) listen_again(kListenAgain);
     // Everything that is not under way waits for the session that did not come.
     for (const auto id : std::exchange(waiting_, {})) {
       if (const auto job = jobs_.find(id); job != jobs_.end()) dones.push_back(take(job).done);

@@ -39,6 +39,10 @@ bool is_success(int http_status) { return http_status >= 200 && http_status < 30
 
 }  // namespace
 
+bool is_media_type(std::string_view content_type, std::string_view type) {
+  return same_text(media_type(content_type), type);
+}
+
 Post::Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size_t max_body_bytes,
            mcp::EnvelopeReader& reader, Hooks hooks)
     : upstream_(upstream),
@@ -52,13 +56,12 @@ void Post::on_head(int status, const mcp::Headers& headers) {
   http_status_ = status;
   session_id_ = headers.get("mcp-session-id");
   content_type_ = headers.get("content-type");
-  const auto type = media_type(content_type_);
   form_ = Form::kOther;
   if (!id_) return;
-  if (same_text(type, "application/json")) {
+  if (is_media_type(content_type_, "application/json")) {
     form_ = Form::kJson;
     body_.reserve(std::min(stated_length(headers), kMaxTrustedLength) + mcp::kBodyPadding);
-  } else if (same_text(type, "text/event-stream") && is_success(status)) {
+  } else if (is_media_type(content_type_, mcp::kEventStream) && is_success(status)) {
     form_ = Form::kEvents;
   }
 }

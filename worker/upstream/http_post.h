@@ -26,6 +26,9 @@ struct PostResult {
   std::optional<int> retry_ms;   ///< how long the server wants a client to wait first
 };
 
+/// Whether a content-type names this media type, in any case and with any parameters.
+[[nodiscard]] bool is_media_type(std::string_view content_type, std::string_view type);
+
 class Post final : public http::Exchange {
  public:
   struct Hooks {

@@ -74,35 +74,47 @@ void HttpSession::post(std::string message) {
 
 bool HttpSession::busy() {
   const std::lock_guard lock(mutex_);
-  return !jobs_.empty();
+  return !jobs_.empty() || (ear_.wanted && !ear_.none && phase_ == Phase::kReady);
 }
 
 std::future<void> HttpSession::close() {
   std::vector<UpstreamDone> dones;
-  auto closing = std::make_shared<std::promise<void>>();
+  std::future<void> closed;
   {
     const std::lock_guard lock(mutex_);
     phase_ = Phase::kClosed;
+    closing_.emplace();
+    closing_->left += flights_.size();
+    closed = closing_->promise.get_future();
     dones = take_all();
+    timer_.disarm(ear_.again);
     for (const auto& flight : flights_) flight->road->cancel(flight->exchange);
     if (session_id_.empty()) {
-      closing->set_value();
+      one_over();
     } else {
       auto farewell = request();
       farewell.method = "DELETE";
       farewell.deadline = system_clock().now() + kCloseTimeout;
       farewell.repeatable = true;
       hub_->roads.side.fetch(std::move(farewell), kMostFarewellBytes,
-                             [closing](const Result<mcp::Response>&) { closing->set_value(); });
+                             [self = shared_from_this()](const Result<mcp::Response>&) {
+                               const std::lock_guard inner(self->mutex_);
+                               self->one_over();
+                             });
     }
   }
   for (const auto& done : dones) done(kClosed);
-  return closing->get_future();
+  return closed;
+}
+
+void HttpSession::one_over() {
+  if (closing_ && --closing_->left == 0) closing_->promise.set_value();
 }
 
 void HttpSession::dispatch(std::uint64_t id, Job& job) {
   if (phase_ == Phase::kReady) {
     job.generation = generation_;
+    job.sent = true;
     job.in_session = !session_id_.empty();
     // The bytes are needed again where a session can be lost, or a stream break off, and only once.
     const bool keeps = (job.in_session || job.repeatable) && !job.sent_again;
@@ -122,6 +134,7 @@ HttpSession::Job HttpSession::take(std::unordered_map<std::uint64_t, Job>::itera
   auto taken = std::move(job->second);
   jobs_.erase(job);
   timer_.disarm(taken.deadline);
+  timer_.disarm(taken.resumption);
   return taken;
 }
 
@@ -136,8 +149,9 @@ std::vector<UpstreamDone> HttpSession::take_all() {
 /// Nothing ran where the session was not known; else what may be run twice goes again, and only once.
 bool HttpSession::goes_again(const Job& job, const PostResult& result) const {
   if (job.sent_again) return false;
-  if (job.in_session && result.http_status == 404) return true;
-  if (job.in_session && result.http_status == 400) return blames_the_session(result.answer);
+  const bool ran = !job.last_event_id.empty();  // its stream had begun
+  if (!ran && job.in_session && result.http_status == 404) return true;
+  if (!ran && job.in_session && result.http_status == 400) return blames_the_session(result.answer);
   if (!job.repeatable || result.answer.ok()) return false;
   return result.broke_off || result.answer.error().code == Code::kUnavailable;
 }
@@ -149,8 +163,11 @@ void HttpSession::answered(std::uint64_t id, PostResult result) {
     const auto found = jobs_.find(id);
     if (found == jobs_.end()) return;
     Job& job = found->second;
+    if (goes_on(id, job, result)) return;
     if (goes_again(job, result)) {
       job.sent_again = true;
+      job.sent = false;
+      job.last_event_id.clear();
       job.flight = nullptr;
       const bool lost = result.http_status == 404 || result.http_status == 400;
       if (lost && phase_ == Phase::kReady && job.generation == generation_) {
@@ -193,10 +210,8 @@ void HttpSession::give_up(std::uint64_t id, const Error& error, std::string_view
     const auto job = jobs_.find(id);
     if (job == jobs_.end()) return;
     auto given_up = take(job);
-    if (given_up.flight) {
-      given_up.flight->road->cancel(given_up.flight->exchange);
-      side_post(cancelled_notification(id, reason));
-    }
+    if (given_up.flight) given_up.flight->road->cancel(given_up.flight->exchange);
+    if (given_up.sent && phase_ == Phase::kReady) side_post(cancelled_notification(id, reason));
     done = std::move(given_up.done);
   }
   done(error);

@@ -20,6 +20,7 @@
 #include "worker/upstream/conversation.h"
 #include "worker/upstream/http_hub.h"
 #include "worker/upstream/http_post.h"
+#include "worker/upstream/http_stream.h"
 #include "worker/upstream/timer.h"
 
 namespace ringside::worker {
@@ -32,11 +33,14 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   void send(UpstreamRequest request, UpstreamDone done);
   void cancel(std::uint64_t id);
   void resume(std::uint64_t id);
+  /// From now on a GET stream is kept open while the session stands, if the upstream has one.
+  void listen();
   /// A notification, or an answer to a question, in the session as it stands; dropped when there is none.
   void post(std::string message);
-  /// Ends every request with kCancelled, then the session at the upstream. The future is there once the upstream has
-  /// answered, or after half a second.
+  /// Ends every request with kCancelled, then the session at the upstream. The future is there once nothing of it is
+  /// under way any more and the upstream has answered, which it gets half a second for.
   std::future<void> close();
+  /// Something is under way, or somebody listens.
   [[nodiscard]] bool busy();
 
  private:
@@ -61,7 +65,26 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::uint64_t generation = 0;    ///< of the session it was sent under
     bool in_session = false;         ///< the upstream had given that session an id, so it can lose it
     bool repeatable = false;
+    bool sent = false;  ///< so that the upstream is told when it is given up
     bool sent_again = false;
+    std::string last_event_id;  ///< of its stream; empty: it cannot be resumed
+    int vain_resumptions = 0;
+    Timer::Token resumption;
+  };
+  /// What close() waits for.
+  struct Closing {
+    std::promise<void> promise;
+    std::size_t left = 1;  ///< exchanges, and the farewell
+  };
+  /// The GET stream.
+  struct Ear {
+    bool wanted = false;
+    int tries = 0;          ///< to open it, in vain
+    bool none = false;      ///< the upstream has none
+    bool was_open = false;  ///< in this session of the upstream's
+    std::string last_event_id;
+    std::shared_ptr<Flight> flight;
+    Timer::Token again;
   };
   /// What is sent, and who hears what comes back.
   struct Sending {
@@ -71,6 +94,7 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
     std::function<void(PostResult)> result;
     const Job* job = nullptr;  ///< whose headers and callbacks count
     bool repeatable = false;
+    std::string last_event_id = {};  ///< set: the stream behind it is asked for, by GET
   };
 
   // These are called with mutex_ held.
@@ -81,15 +105,24 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::shared_ptr<Flight> start(http::Client& road, Sending sending);
   [[nodiscard]] Post::Hooks hooks_for(const std::shared_ptr<Flight>& flight, Sending& sending);
   [[nodiscard]] http::ClientRequest request() const;
+  [[nodiscard]] http::ClientRequest stream_request(const std::string& last_event_id) const;
   [[nodiscard]] Job take(std::unordered_map<std::uint64_t, Job>::iterator job);
   [[nodiscard]] std::vector<UpstreamDone> take_all();
   [[nodiscard]] bool goes_again(const Job& job, const PostResult& result) const;
+  [[nodiscard]] bool goes_on(std::uint64_t id, Job& job, PostResult& result);
+  /// One thing less that close() waits for.
+  void one_over();
+  void open_ear();
+  void forget_ear();
+  void listen_again(Duration pause);
 
   // These take it; most are the HTTP clients' callbacks.
   void answered(std::uint64_t id, PostResult result);
   void opened(PostResult result);
   void initialized(const PostResult& result);
   void open_failed(const Error& error);
+  void go_on(std::uint64_t id);
+  void ear_closed(const std::shared_ptr<Flight>& flight, std::uint64_t generation, StreamEnd end);
   void heard(Incoming incoming, std::string message);
   void linger(const std::shared_ptr<Flight>& flight);
   bool wait_for_reader(const std::shared_ptr<Flight>& flight);
@@ -108,6 +141,8 @@ class HttpSession : public std::enable_shared_from_this<HttpSession> {
   std::unordered_map<std::uint64_t, Job> jobs_;
   std::deque<std::uint64_t> waiting_;  // for the session; some may be given up already
   std::unordered_set<std::shared_ptr<Flight>> flights_;
+  Ear ear_;
+  std::optional<Closing> closing_;
   std::size_t refusals_ = 0;  // of the upstream's questions, under way
 };
 

@@ -1,12 +1,13 @@
+#include <future>
 #include <memory>
-#include <mutex>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "mcp/message.h"
 #include "worker/upstream/http_hub.h"
-#include "worker/upstream/http_pool.h"
+#include "worker/upstream/http_session.h"
+#include "worker/upstream/persona_pool.h"
 #include "worker/upstream/timer.h"
 #include "worker/upstream/upstreams.h"
 
@@ -15,39 +16,17 @@ namespace {
 
 constexpr long kSideConnections = 16;
 constexpr long kListeningConnections = 1024;
+constexpr auto kCloseTimeout = std::chrono::milliseconds(500);
 
 http::ClientOptions with_connections(http::ClientOptions options, long count) {
   options.max_connections_per_host = count;
   return options;
 }
 
-/// Whose request each number is. Shared with the callbacks, which may come later than the upstream's end.
-class Routes {
- public:
-  void add(std::uint64_t id, std::shared_ptr<HttpSession> session) {
-    const std::lock_guard lock(mutex_);
-    sessions_.emplace(id, std::move(session));
-  }
-  void remove(std::uint64_t id) {
-    const std::lock_guard lock(mutex_);
-    sessions_.erase(id);
-  }
-  [[nodiscard]] std::shared_ptr<HttpSession> find(std::uint64_t id) {
-    const std::lock_guard lock(mutex_);
-    const auto found = sessions_.find(id);
-    return found == sessions_.end() ? nullptr : found->second;
-  }
-
- private:
-  std::mutex mutex_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<HttpSession>> sessions_;
-};
-
 class HttpUpstream final : public Upstream {
  public:
-  HttpUpstream(HttpUpstreamOptions options, HttpRoads& roads)
-      : hub_(std::make_shared<HttpHub>(std::move(options), roads)), pool_(std::make_shared<HttpPool>(hub_, timer_)) {}
-  ~HttpUpstream() override { pool_->close(); }
+  HttpUpstream(HttpUpstreamOptions options, HttpRoads& roads);
+  ~HttpUpstream() override;
   HttpUpstream(const HttpUpstream&) = delete;
   HttpUpstream& operator=(const HttpUpstream&) = delete;
 
@@ -70,6 +49,9 @@ class HttpUpstream final : public Upstream {
     if (const auto session = pool_->find(persona)) session->post(std::move(message));
   }
   void notify(const PersonaRef& persona, std::string message) override { reply(persona, std::move(message)); }
+  void listen(const PersonaRef& persona) override {
+    if (const auto session = pool_->open(persona)) session->listen();
+  }
   void end(const std::string& session) override { pool_->end(session); }
   [[nodiscard]] std::shared_ptr<const std::string> introduction() const override {
     return hub_->announcer.introduction();
@@ -78,15 +60,33 @@ class HttpUpstream final : public Upstream {
 
  private:
   const std::shared_ptr<HttpHub> hub_;
-  const std::shared_ptr<Routes> routes_ = std::make_shared<Routes>();
+  const std::shared_ptr<Routes<HttpSession>> routes_ = std::make_shared<Routes<HttpSession>>();
   Timer timer_;
-  const std::shared_ptr<HttpPool> pool_;
+  const std::shared_ptr<PersonaPool<HttpSession>> pool_;
 };
+
+HttpUpstream::HttpUpstream(HttpUpstreamOptions options, HttpRoads& roads)
+    : hub_(std::make_shared<HttpHub>(std::move(options), roads)),
+      pool_(std::make_shared<PersonaPool<HttpSession>>(
+          PoolRules{.shared = hub_->options.shared,
+                    .most = hub_->options.max_conversations,
+                    .evicts = true,
+                    .idle = hub_->options.idle},
+          timer_,
+          [this](const PersonaRef& persona) { return std::make_shared<HttpSession>(hub_, timer_, persona); },
+          [](const std::shared_ptr<HttpSession>& session) { session->close(); })) {}
+
+HttpUpstream::~HttpUpstream() {
+  const auto end = system_clock().now() + kCloseTimeout;
+  std::vector<std::future<void>> farewells;
+  for (const auto& session : pool_->close()) farewells.push_back(session->close());
+  for (const auto& farewell : farewells) farewell.wait_until(end);
+}
 
 void HttpUpstream::send(UpstreamRequest request, UpstreamDone done) {
   done = hub_->tally.counted(std::move(done));
   const auto session = pool_->open(request.persona);
-  if (!session) return done(Error{Code::kUnavailable, 0, "the upstream has as many conversations as it may"});
+  if (!session) return done(Error{Code::kFull, 0, "the upstream has as many conversations as it may"});
   const auto id = request.id;
   routes_->add(id, session);
   session->send(std::move(request), [routes = routes_, id, done = std::move(done)](Result<std::string> answer) {

@@ -74,16 +74,24 @@ StdioLoop::StdioLoop(std::shared_ptr<StdioHub> hub, PersonaRef persona)
       persona_(std::move(persona)),
       errors_(options_.name) {}
 
-StdioLoop::~StdioLoop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    if (wake_) ::eventfd_write(wake_.get(), 1);
-  }
+void StdioLoop::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  if (wake_) ::eventfd_write(wake_.get(), 1);
+  if (!thread_.joinable()) over_.store(true, std::memory_order_release);
+}
+
+void StdioLoop::finish() {
+  stop();
   if (thread_.joinable()) thread_.join();
 }
 
 void StdioLoop::send(UpstreamRequest request, UpstreamDone done) {
+  under_way_.fetch_add(1, std::memory_order_relaxed);
+  done = [this, done = std::move(done)](Result<std::string> answer) {
+    under_way_.fetch_sub(1, std::memory_order_relaxed);
+    done(std::move(answer));
+  };
   const auto bytes = request.message.size();
   if (!requests_.reserve(bytes)) return done(Error{Code::kUnavailable, 0, "the upstream does not read its input"});
   Command command = Submission{std::move(request), std::move(done)};
@@ -137,6 +145,7 @@ void StdioLoop::run() {
     if (poll_once(std::min(requests_.next_deadline(), handshake_ends))) bury_child();
   }
   shut_down();
+  over_.store(true, std::memory_order_release);
 }
 
 bool StdioLoop::take_commands() {

@@ -3,6 +3,8 @@
 // made by the first request. The child is started by a request and again by the first one after its death and the
 // back-off; there is never more than one, since the next is not started before the guard of the last is gone.
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -51,8 +53,7 @@ class StdioLoop {
  public:
   /// `persona`: null for the child that all share.
   StdioLoop(std::shared_ptr<StdioHub> hub, PersonaRef persona);
-  /// Ends every request with kCancelled and the child: closes its stdin, waits 1 s, then drops the lifeline.
-  ~StdioLoop();
+  ~StdioLoop() { finish(); }
   StdioLoop(const StdioLoop&) = delete;
   StdioLoop& operator=(const StdioLoop&) = delete;
 
@@ -60,6 +61,15 @@ class StdioLoop {
   void send(UpstreamRequest request, UpstreamDone done);
   /// Any thread.
   void cancel(std::uint64_t id);
+  /// Ends every request with kCancelled and the child: closes its stdin, waits 1 s, then drops the lifeline. Does not
+  /// wait for that. Any thread.
+  void stop();
+  /// stop(), and waits. Not from the loop's thread, which may hold the last but one reference.
+  void finish();
+  /// Its thread has nothing more to do: finish() would not wait.
+  [[nodiscard]] bool over() const { return over_.load(std::memory_order_acquire); }
+  /// A request is under way.
+  [[nodiscard]] bool busy() const { return under_way_.load(std::memory_order_relaxed) != 0; }
   /// A notification, or an answer to a question, for the child that runs; dropped when none does. Any thread.
   void post(std::string message);
 
@@ -105,6 +115,9 @@ class StdioLoop {
   Tally& tally_;
   const PersonaRef persona_;
   StdioRequests requests_;  // the loop's, but for the room in its queue
+
+  std::atomic<std::size_t> under_way_{0};
+  std::atomic<bool> over_{false};
 
   std::mutex mutex_;  // what callers and the loop share
   std::vector<Command> commands_;

@@ -78,7 +78,7 @@ struct UpstreamRequest {
 
 /// The whole JSON-RPC response with that id, validated as JSON, as the bytes that came. Errors: kUnavailable (not
 /// reached, or gone before an answer began), kUpstream (HTML, garbage, died in mid-answer), kTimeout, kCancelled,
-/// kTooLarge.
+/// kTooLarge, kFull (as many conversations or children as allowed).
 using UpstreamDone = std::function<void(Result<std::string> response)>;
 
 /// Thread-safe. Opens its session (initialize, notifications/initialized) when the first request comes, and again when

@@ -137,7 +137,7 @@ TEST_F(HttpPersona, a_client_too_many_takes_the_place_of_one_that_is_not_needed_
   EXPECT_EQ(result_of(ask_as(*upstream, persona("c"), 3, "echo")), "{}");
   EXPECT_TRUE(server.peer.wait_for(1, [](const PeerRequest& request) { return request.method == "DELETE"; }));
   auto other = ask_as(*upstream, persona("c"), 4, "hang");
-  EXPECT_EQ(ask_as(*upstream, persona("d"), 5, "echo").code(), Code::kUnavailable);
+  EXPECT_EQ(ask_as(*upstream, persona("d"), 5, "echo").code(), Code::kFull);
   upstream->cancel(1);
   upstream->cancel(4);
   EXPECT_EQ(hanging.code(), Code::kCancelled);

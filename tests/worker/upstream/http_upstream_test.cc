@@ -56,7 +56,7 @@ TEST_F(HttpUpstreamTest, the_bytes_of_requests_and_answers_pass_unchanged) {
 TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
   HttpPeer peer(good_server());
   auto upstream =
-      upstream_of(peer, client_, {{"Authorization", "Bearer x"}, {"Accept", "text/html"}, {"bad name", "x"}});
+      upstream_of(peer, roads_, {{"Authorization", "Bearer x"}, {"Accept", "text/html"}, {"bad name", "x"}});
   EXPECT_EQ(upstream->status().state, "idle");
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo", "[1]")), "[1]");
   EXPECT_EQ(upstream->status().state, "ready");
@@ -66,7 +66,8 @@ TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
   auto requests = peer.requests();
   EXPECT_EQ(
       requests[0].body,
-      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},)"
+      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
+            R"("capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},)"
       R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})");
   EXPECT_EQ(requests[0].headers.count("mcp-session-id"), 0U);
   EXPECT_EQ(requests[0].headers.count("mcp-protocol-version"), 0U);

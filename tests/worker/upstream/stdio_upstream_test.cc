@@ -33,7 +33,8 @@ TEST(StdioUpstream, the_handshake_comes_first_and_says_who_we_are) {
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo", "[3]")), "[3]");
   EXPECT_EQ(
       test::read_file(dir.file("lines")),
-      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},)"
+      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
+            R"("capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},)"
       R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})"
       "\n"
       R"({"jsonrpc":"2.0","method":"notifications/initialized"})"
