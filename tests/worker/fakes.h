@@ -220,6 +220,7 @@ struct StoreScript {
   int touches = 0;
   int updates = 0;
   int expires = 0;
+  int claims = 0;
   bool broken = false;
   std::function<void()> before_create;  ///< runs once, without the lock
 };
@@ -258,8 +259,34 @@ class FakeStore final : public worker::SessionStore {
     if (script_->broken) return kBroken;
     const auto found = script_->records.find(record.id);
     if (found == script_->records.end()) return false;
-    found->second = record;
+    auto replaced = record;
+    replaced.home = found->second.home;
+    replaced.state = found->second.state;
+    found->second = std::move(replaced);
     return true;
+  }
+  Result<std::optional<std::string>> claim(const std::string& id, std::string_view expected,
+                                           std::string_view mine) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->claims;
+    if (script_->broken) return kBroken;
+    const auto found = script_->records.find(id);
+    if (found == script_->records.end()) return std::optional<std::string>();
+    if (found->second.home == expected) found->second.home = mine;
+    return std::optional(found->second.home);
+  }
+  Status release(std::string_view home) override {
+    const std::lock_guard lock(script_->mutex);
+    for (auto& [id, record] : script_->records) {
+      if (record.home == home) record.home.clear();
+    }
+    return {};
+  }
+  Status set_state(const std::string& id, std::string_view state) override {
+    const std::lock_guard lock(script_->mutex);
+    if (script_->broken) return kBroken;
+    if (const auto found = script_->records.find(id); found != script_->records.end()) found->second.state = state;
+    return {};
   }
   Status touch(const std::string& id, std::int64_t seen_ms) override {
     const std::lock_guard lock(script_->mutex);

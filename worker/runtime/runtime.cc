@@ -27,6 +27,7 @@ constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expi
 // At an upstream that has failed: after the first, doubling to the second.
 constexpr Duration kLookAgainFirst = std::chrono::seconds(1);
 constexpr Duration kLookAgainMost = std::chrono::seconds(30);
+constexpr std::string_view kNoSession = "A session is needed: send initialize, then its Mcp-Session-Id header";
 constexpr std::string_view kStoreDown = "the session store is not available";
 
 mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
@@ -278,6 +279,8 @@ void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Ca
       return answer(call, rpc::backend_down(envelope.id, kStoreDown, rpc::Origin::kModule));
     }
     if (auto refusal = refuse_session(outcome)) return answer(call, std::move(*refusal));
+  } else if (request.from_edge && options.edge_requires_session && envelope.method != "server/discover") {
+    return answer(call, rpc::jsonrpc_error(400, envelope.id, mcp::kInvalidRequestCode, kNoSession));
   }
   dispatch(call, envelope, reader);
 }
