@@ -2,48 +2,17 @@
 
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "worker/make_upstreams.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr auto kStoreEvery = std::chrono::seconds(1);
-
-std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
-
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, HttpRoads& roads) {
-  std::vector<std::unique_ptr<Upstream>> upstreams;
-  for (const auto& entry : config.upstreams()) {
-    if (entry.has_http()) {
-      HttpUpstreamOptions options;
-      options.name = entry.name();
-      options.url = entry.http().url();
-      options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      upstreams.push_back(make_http_upstream(std::move(options), roads));
-    } else if (entry.has_stdio()) {
-      StdioUpstreamOptions options;
-      options.name = entry.name();
-      options.command = entry.stdio().command();
-      options.args = {entry.stdio().args().begin(), entry.stdio().args().end()};
-      options.env = {entry.stdio().env().begin(), entry.stdio().env().end()};
-      options.cwd = entry.stdio().cwd();
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      options.guard_program = guard_program();
-      upstreams.push_back(make_stdio_upstream(std::move(options)));
-    } else {
-      upstreams.push_back(make_builtin_upstream(entry.name()));
-    }
-  }
-  return upstreams;
-}
 
 RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   RuntimeOptions options;

@@ -17,7 +17,8 @@ class Circuit {
   enum class Change { kNone, kOpened, kClosed };
 
   [[nodiscard]] bool is_open() const { return failures_ >= kFailures; }
-  /// Whether a request may go; while the circuit is open that is one at a time, and whoever asks shall say how it ended.
+  /// Whether a request may go; while the circuit is open that is one at a time, and whoever asks shall say how it
+  /// ended.
   [[nodiscard]] bool allows(SteadyTime now) {
     if (!is_open()) return true;
     if (probing_ || now < next_) return false;

@@ -22,8 +22,8 @@ inline constexpr std::uint64_t kInitializeId = 0;
 inline constexpr std::string_view kInitializedNotification =
     R"({"jsonrpc":"2.0","method":"notifications/initialized"})";
 
-/// initialize in the words of the persona's client. Of the conversation that all share: with our newest protocol version
-/// and whatever a client can be asked for, since some servers list tools only then; who asks there is refused.
+/// initialize in the words of the persona's client. Of the conversation that all share: with our newest protocol
+/// version and whatever a client can be asked for, since some servers list tools only then; who asks there is refused.
 [[nodiscard]] std::string initialize_request(std::string_view client_version, const PersonaRef& persona = nullptr);
 /// notifications/cancelled for request `id`; `reason` is a literal of ours without anything to escape.
 [[nodiscard]] std::string cancelled_notification(std::uint64_t id, std::string_view reason);
@@ -31,13 +31,13 @@ inline constexpr std::string_view kInitializedNotification =
 /// One message of an upstream.
 struct Incoming {
   enum class Kind {
-    kAnswer,        ///< a response; `id` says to what
-    kQuestion,      ///< a request to us; `raw_id` and `method` say which
-    kListChanged,   ///< notifications/…/list_changed; `list` says of what
-    kProgress,      ///< notifications/progress; `id` says of what
-    kCancelled,     ///< notifications/cancelled: a question is taken back
-    kNotice,        ///< any other notification; `method` says which
-    kNoise,         ///< not a JSON-RPC message
+    kAnswer,       ///< a response; `id` says to what
+    kQuestion,     ///< a request to us; `raw_id` and `method` say which
+    kListChanged,  ///< notifications/…/list_changed; `list` says of what
+    kProgress,     ///< notifications/progress; `id` says of what
+    kCancelled,    ///< notifications/cancelled: a question is taken back
+    kNotice,       ///< any other notification; `method` says which
+    kNoise,        ///< not a JSON-RPC message
   };
   Kind kind = Kind::kNoise;
   std::optional<std::uint64_t> id = {};  ///< of an answer or of progress; none: not a number of ours

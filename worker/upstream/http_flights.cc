@@ -30,12 +30,11 @@ void HttpSession::refuse(const Incoming& question) {
   if (phase_ == Phase::kClosed) return;
   if (refusals_ == kMaxRefusals) return hub_->tally.dropped("it asks faster than it takes answers");
   ++refusals_;
-  start(hub_->roads.side, {.message = refusal_of(question),
-                           .deadline = after(kSideTimeout),
-                           .result = [this](const PostResult&) {
-                             const std::lock_guard lock(mutex_);
-                             --refusals_;
-                           }});
+  start(hub_->roads.side,
+        {.message = refusal_of(question), .deadline = after(kSideTimeout), .result = [this](const PostResult&) {
+           const std::lock_guard lock(mutex_);
+           --refusals_;
+         }});
 }
 
 std::shared_ptr<HttpSession::Flight> HttpSession::start(http::Client& road, Sending sending) {

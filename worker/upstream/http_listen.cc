@@ -108,10 +108,10 @@ bool HttpSession::goes_on(std::uint64_t id, Job& job, PostResult& result) {
   }
   if (job.last_event_id.empty()) return false;
   job.flight = nullptr;
-  job.resumption = timer_.arm(system_clock().now() + pause(result.retry_ms, job.vain_resumptions),
-                              [weak = weak_from_this(), id] {
-                                if (const auto self = weak.lock()) self->go_on(id);
-                              });
+  job.resumption =
+      timer_.arm(system_clock().now() + pause(result.retry_ms, job.vain_resumptions), [weak = weak_from_this(), id] {
+        if (const auto self = weak.lock()) self->go_on(id);
+      });
   return true;
 }
 
@@ -123,11 +123,12 @@ void HttpSession::go_on(std::uint64_t id) {
     if (found == jobs_.end()) return;
     Job& job = found->second;
     if (phase_ == Phase::kReady && job.generation == generation_) {
-      job.flight = start(hub_->roads.calls, {.id = id,
-                                             .result = [this, id](PostResult result) { answered(id, std::move(result)); },
-                                             .job = &job,
-                                             .repeatable = true,
-                                             .last_event_id = job.last_event_id});
+      job.flight =
+          start(hub_->roads.calls, {.id = id,
+                                    .result = [this, id](PostResult result) { answered(id, std::move(result)); },
+                                    .job = &job,
+                                    .repeatable = true,
+                                    .last_event_id = job.last_event_id});
       return;
     }
     done = take(found).done;

@@ -118,12 +118,11 @@ void HttpSession::dispatch(std::uint64_t id, Job& job) {
     job.in_session = !session_id_.empty();
     // The bytes are needed again where a session can be lost, or a stream break off, and only once.
     const bool keeps = (job.in_session || job.repeatable) && !job.sent_again;
-    job.flight =
-        start(hub_->roads.calls, {.message = keeps ? job.message : std::move(job.message),
-                                  .id = id,
-                                  .result = [this, id](PostResult result) { answered(id, std::move(result)); },
-                                  .job = &job,
-                                  .repeatable = job.repeatable});
+    job.flight = start(hub_->roads.calls, {.message = keeps ? job.message : std::move(job.message),
+                                           .id = id,
+                                           .result = [this, id](PostResult result) { answered(id, std::move(result)); },
+                                           .job = &job,
+                                           .repeatable = job.repeatable});
     return;
   }
   waiting_.push_back(id);

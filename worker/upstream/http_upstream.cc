@@ -72,8 +72,7 @@ HttpUpstream::HttpUpstream(HttpUpstreamOptions options, HttpRoads& roads)
                     .most = hub_->options.max_conversations,
                     .evicts = true,
                     .idle = hub_->options.idle},
-          timer_,
-          [this](const PersonaRef& persona) { return std::make_shared<HttpSession>(hub_, timer_, persona); },
+          timer_, [this](const PersonaRef& persona) { return std::make_shared<HttpSession>(hub_, timer_, persona); },
           [](const std::shared_ptr<HttpSession>& session) { session->close(); })) {}
 
 HttpUpstream::~HttpUpstream() {

@@ -20,7 +20,8 @@ constexpr Error kTooLate{Code::kTimeout, 0, "the call waited for its turn too lo
 constexpr Error kCancelledByCaller{Code::kCancelled, 0, "cancelled"};
 constexpr Error kClosed{Code::kCancelled, 0, "the upstream is being closed"};
 
-/// Who waits, who is under way, and the circuit. Shared with the callbacks, which may come later than the upstream's end.
+/// Who waits, who is under way, and the circuit. Shared with the callbacks, which may come later than the upstream's
+/// end.
 class Gate : public std::enable_shared_from_this<Gate> {
  public:
   /// `inner` and `timer` live until close() has returned.
@@ -48,7 +49,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   void queue(Waiting waiting);
   void pump();
   [[nodiscard]] bool take_turn();  // with mutex_ held
-  std::optional<Waiting> next();  // with mutex_ held
+  std::optional<Waiting> next();   // with mutex_ held
   void pass(Waiting waiting);
   void ended(bool own_deadline, const Result<std::string>& answer);
 

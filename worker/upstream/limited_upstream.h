@@ -1,6 +1,6 @@
 #pragma once
-// The limits of one upstream, whatever kind it is: how long a call may take, how many are under way at once, and when it
-// is left alone for a while.
+// The limits of one upstream, whatever kind it is: how long a call may take, how many are under way at once, and when
+// it is left alone for a while.
 
 #include <cstddef>
 #include <memory>

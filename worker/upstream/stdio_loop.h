@@ -84,7 +84,8 @@ class StdioLoop {
     UpstreamRequest request;
     UpstreamDone done;
   };
-  using Command = std::variant<Submission, std::uint64_t, std::string>;  // a request, the id of one to cancel, a message
+  using Command =
+      std::variant<Submission, std::uint64_t, std::string>;  // a request, the id of one to cancel, a message
 
   /// Why a child must end, as its requests are told.
   struct Loss {
@@ -130,7 +131,7 @@ class StdioLoop {
   GuardedChild child_;
   SteadyTime handshake_ends_ = SteadyTime::max();
   std::optional<SteadyTime> ready_since_;
-  bool was_ready_ = false;  // a child before this one was
+  bool was_ready_ = false;    // a child before this one was
   std::optional<Loss> lost_;  // set where it is found out, acted on by end_lost_child()
   bool deaf_ = false;         // what the child says counts no more
   Backoff backoff_;

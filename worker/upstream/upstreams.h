@@ -48,8 +48,8 @@ struct StdioUpstreamOptions {
   std::size_t max_children = 32;
   Duration idle = std::chrono::minutes(10);  ///< after which a persona's child ends that has nothing to do
 };
-/// A child under its guard for each persona, and one that the rest share; each is started by its first request and again
-/// after it died (with back-off).
+/// A child under its guard for each persona, and one that the rest share; each is started by its first request and
+/// again after it died (with back-off).
 std::unique_ptr<Upstream> make_stdio_upstream(StdioUpstreamOptions options);
 
 /// echo {message…}, blob {bytes}, sleep {ms}: answered here, for smoke tests and for measuring doors.

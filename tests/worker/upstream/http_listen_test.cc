@@ -1,5 +1,5 @@
-// What a Streamable HTTP upstream promises of streams: what the server says of its own accord is heard, and a call whose
-// stream breaks off is taken up behind its last event, never run again.
+// What a Streamable HTTP upstream promises of streams: what the server says of its own accord is heard, and a call
+// whose stream breaks off is taken up behind its last event, never run again.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -71,9 +71,8 @@ TEST_F(HttpListen, what_the_server_says_of_its_own_accord_is_heard_once_somebody
   EXPECT_EQ(stream.headers.at("accept"), "text/event-stream");
   EXPECT_EQ(stream.headers.at("mcp-session-id"), "session-1");
   upstream->reply(persona("a"), mcp::result_body("\"u\"", R"({"roots":[]})"));
-  EXPECT_TRUE(peer.wait_for(1, [](const PeerRequest& request) {
-    return request.body == mcp::result_body("\"u\"", R"({"roots":[]})");
-  }));
+  EXPECT_TRUE(peer.wait_for(
+      1, [](const PeerRequest& request) { return request.body == mcp::result_body("\"u\"", R"({"roots":[]})"); }));
   upstream.reset();  // and ends the stream
 }
 
@@ -156,15 +155,15 @@ HttpPeer::Script polling(const std::string& first, More rest) {
 
 TEST_F(HttpListen, a_call_whose_stream_breaks_off_is_taken_up_behind_its_last_event_and_runs_once) {
   std::atomic<int> times = 0;
-  HttpPeer peer(polling("id: p0\nretry: 1\ndata:\n\n" + event(progress_of(7), "p1"),
-                        [&](const PeerRequest&, PeerConnection& to) {
-                          if (++times == 2) to.answer(503, "text/plain", "wait");
-                          if (times == 2) return true;
-                          to.begin_events();
-                          if (times == 1) to.write("retry: 2\n\n");  // nothing yet
-                          if (times == 3) to.write(event(progress_of(7, 2)) + event(mcp::result_body("7", "[7]"), "p3"));
-                          return true;
-                        }));
+  HttpPeer peer(
+      polling("id: p0\nretry: 1\ndata:\n\n" + event(progress_of(7), "p1"), [&](const PeerRequest&, PeerConnection& to) {
+        if (++times == 2) to.answer(503, "text/plain", "wait");
+        if (times == 2) return true;
+        to.begin_events();
+        if (times == 1) to.write("retry: 2\n\n");  // nothing yet
+        if (times == 3) to.write(event(progress_of(7, 2)) + event(mcp::result_body("7", "[7]"), "p3"));
+        return true;
+      }));
   const auto upstream = upstream_of(peer);
   Ear ear;
   EXPECT_EQ(result_of(ask_hearing(*upstream, 7, "poll", "{}", ear.hears())), "[7]");

@@ -205,7 +205,8 @@ TEST_F(HttpPersona, calls_that_wait_for_their_clients_do_not_hold_up_the_answers
     std::unique_lock lock(mutex);
     ASSERT_TRUE(changed.wait_for(lock, std::chrono::seconds(20), [&] { return questions.size() == 8; }));
   }
-  for (const auto& raw_id : questions) upstream->reply(persona("a"), mcp::result_body(raw_id, R"({"action":"accept"})"));
+  for (const auto& raw_id : questions)
+    upstream->reply(persona("a"), mcp::result_body(raw_id, R"({"action":"accept"})"));
   for (auto& one : asked) EXPECT_EQ(result_of(std::move(one)), "\"told\"");
 }
 
@@ -246,15 +247,15 @@ TEST_F(HttpPersona, what_no_call_carries_is_heard_whole) {
   const auto upstream = upstream_of(server.peer);
   const auto ear = listen_to(*upstream);
   Ear hears;
-  EXPECT_EQ(result_of(ask(*upstream, {.message = request_text(1, "tell", "{}"),
-                                      .id = 1,
-                                      .on_message = hears.hears(),
-                                      .persona = persona("a")})),
-            "{}");
+  EXPECT_EQ(
+      result_of(ask(
+          *upstream,
+          {.message = request_text(1, "tell", "{}"), .id = 1, .on_message = hears.hears(), .persona = persona("a")})),
+      "{}");
   EXPECT_THAT(hears.heard(), ElementsAre(std::string(kLog)));
   EXPECT_THAT(ear->lines(), ElementsAre("a reopened", "a question \"u\" elicitation/create",
-                                        "a notice notifications/cancelled " + std::string(kCancelled),
-                                        "a list prompts", "a list resources"));
+                                        "a notice notifications/cancelled " + std::string(kCancelled), "a list prompts",
+                                        "a list resources"));
 }
 
 TEST_F(HttpPersona, a_clients_notification_goes_out_in_its_session) {

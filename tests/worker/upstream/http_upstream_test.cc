@@ -64,11 +64,10 @@ TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
   upstream.reset();
   EXPECT_THAT(methods_of(peer), ElementsAre("initialize", "notifications/initialized", "echo", "DELETE"));
   auto requests = peer.requests();
-  EXPECT_EQ(
-      requests[0].body,
-      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
+  EXPECT_EQ(requests[0].body,
+            R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
             R"("capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},)"
-      R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})");
+            R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})");
   EXPECT_EQ(requests[0].headers.count("mcp-session-id"), 0U);
   EXPECT_EQ(requests[0].headers.count("mcp-protocol-version"), 0U);
   for (auto& request : requests) {

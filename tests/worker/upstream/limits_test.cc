@@ -74,8 +74,7 @@ class HeldUpstream final : public Upstream {
 };
 
 struct Limited {
-  explicit Limited(UpstreamLimits limits)
-      : upstream(limit_upstream(std::make_unique<HeldUpstream>(held), limits)) {}
+  explicit Limited(UpstreamLimits limits) : upstream(limit_upstream(std::make_unique<HeldUpstream>(held), limits)) {}
 
   std::shared_ptr<Held> held = std::make_shared<Held>();
   std::unique_ptr<Upstream> upstream;

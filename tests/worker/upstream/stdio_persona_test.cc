@@ -89,14 +89,15 @@ TEST(StdioPersona, a_question_is_the_only_requests_own_and_may_be_declined) {
   const auto upstream = start_peer();
   const auto ear = listen_to(*upstream);
   std::vector<std::string> questions;
-  EXPECT_EQ(result_of(ask(*upstream, {.message = request_text(1, "ask", "{}"),
-                                      .id = 1,
-                                      .on_question = [&](const UpstreamQuestion& question) {
-                                        questions.push_back(question.method);
-                                        return false;
-                                      }})),
-            std::string("[") + kPong +
-                R"(,{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found"}}])");
+  EXPECT_EQ(
+      result_of(ask(*upstream, {.message = request_text(1, "ask", "{}"),
+                                .id = 1,
+                                .on_question =
+                                    [&](const UpstreamQuestion& question) {
+                                      questions.push_back(question.method);
+                                      return false;
+                                    }})),
+      std::string("[") + kPong + R"(,{"jsonrpc":"2.0","id":2,"error":{"code":-32601,"message":"Method not found"}}])");
   EXPECT_THAT(questions, ElementsAre("ping", "sampling/createMessage"));
   EXPECT_THAT(ear->lines(), ElementsAre());
 }
@@ -106,9 +107,9 @@ TEST(StdioPersona, what_no_call_carries_is_heard_whole) {
   const auto ear = listen_to(*upstream);
   const std::string log = R"({"jsonrpc":"2.0","method":"notifications/message","params":{"data":"hi"}})";
   const std::string changed = R"({"jsonrpc":"2.0","method":"notifications/resources/list_changed"})";
-  EXPECT_EQ(result_of(ask_as(*upstream, persona("a"), 1, "say", R"({"messages":[)" + log + "," + changed + "]}")), "{}");
-  EXPECT_THAT(ear->lines(),
-              ElementsAre("a reopened", "a notice notifications/message " + log, "a list resources"));
+  EXPECT_EQ(result_of(ask_as(*upstream, persona("a"), 1, "say", R"({"messages":[)" + log + "," + changed + "]}")),
+            "{}");
+  EXPECT_THAT(ear->lines(), ElementsAre("a reopened", "a notice notifications/message " + log, "a list resources"));
 }
 
 TEST(StdioPersona, a_child_in_the_place_of_a_dead_one_is_announced_and_introduces_the_server) {
