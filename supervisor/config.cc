@@ -196,6 +196,10 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
       {"store", [&](const Field& field) { read_store(field, config.store); }},
       {"edge", [&](const Field& field) { read_edge(field, config.edge); }},
       {"mode", [&](const Field& field) { read_mode(field, config.mode); }},
+      {"coreDumps",
+       [&](const Field& field) {
+         field.read(config.core_dumps, {"small", "full"});
+       }},
   });
   if (virtual_servers) config.servers = read_virtual_servers(*virtual_servers, config.upstreams);
 }
@@ -309,6 +313,7 @@ link::v1::WorkerConfig to_worker_config(const Config& config, std::uint32_t inde
   worker.mutable_servers()->Assign(config.servers.begin(), config.servers.end());
   if (!config.store.kind().empty()) *worker.mutable_store() = config.store;
   *worker.mutable_edge() = to_edge(config.edge);
+  worker.set_full_core_dumps(config.core_dumps == "full");
   return worker;
 }
 
