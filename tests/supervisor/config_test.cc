@@ -73,7 +73,7 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       "headers { key: \"Authorization\" value: \"Bearer t\" } } } "
       "upstreams { name: \"builtin\" builtin { } } "
       "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"off\" "
-      "full_core_dumps: true");
+      "federation { } edge { require_session: true } full_core_dumps: true");
   const PolicyOptions& lives = loaded.config.lives;
   const auto ms = [](int count) { return Duration(std::chrono::milliseconds(count)); };
   EXPECT_THAT((std::vector{lives.start_limit, lives.drain_within, lives.stuck_within, lives.forgiven_after,
@@ -223,7 +223,7 @@ TEST(Config, members_that_mcp_clients_write_are_tolerated_with_a_warning) {
     "b": {"url": "http://x", "header": {}}}})");
   EXPECT_THAT(loaded.errors, ElementsAre());
   EXPECT_THAT(loaded.warnings,
-              ElementsAre("r.json:2: mcpServers.a.timeout: not used by Ringside, ignored",
+              ElementsAre("r.json:2: mcpServers.a.timeout: not used by Ringside, ignored; did you mean \"timeoutMs\"?",
                           "r.json:2: mcpServers.a.headers: not used by a server of this kind, ignored",
                           "r.json:3: mcpServers.b.header: not used by Ringside, ignored; did you mean \"headers\"?"));
   EXPECT_EQ(loaded.config.upstreams.size(), 2U);
