@@ -120,8 +120,12 @@ Result<std::unique_ptr<DoorSet>> DoorSet::open(const link::v1::WorkerConfig& con
   if (config.edge().http()) {
 #if RINGSIDE_WITH_HTTP
     const auto& edge = config.edge();
-    state->edge = std::make_unique<EdgeDoor>(runtime, http::EdgeNames{{edge.hosts().begin(), edge.hosts().end()},
-                                                                      {edge.origins().begin(), edge.origins().end()}});
+    EdgeDoorOptions options;
+    options.names.hosts.assign(edge.hosts().begin(), edge.hosts().end());
+    options.names.origins.assign(edge.origins().begin(), edge.origins().end());
+    options.tls = {edge.tls_cert(), edge.tls_key()};
+    options.bearer_file = edge.bearer_file();
+    state->edge = RS_TRY(EdgeDoor::open(runtime, std::move(options)));
 #else
     return built_out();
 #endif
@@ -210,6 +214,9 @@ void DoorSet::tell([[maybe_unused]] Health health) {
 
 void DoorSet::report(control::v1::WorkerReport& report) {
   report.set_connections_open(state_->handed_over.count());
+#if RINGSIDE_WITH_HTTP
+  if (state_->edge) state_->edge->look_after_files();
+#endif
 #if RINGSIDE_WITH_RINGS
   if (state_->rings) {
     const RingDoorStats stats = state_->rings->stats();
