@@ -2,49 +2,18 @@
 
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <utility>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "worker/upstream/upstreams.h"
+#include "worker/make_upstreams.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr auto kStoreEvery = std::chrono::seconds(1);
-
-std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
-
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
-  std::vector<std::unique_ptr<Upstream>> upstreams;
-  for (const auto& entry : config.upstreams()) {
-    if (entry.has_http()) {
-      HttpUpstreamOptions options;
-      options.name = entry.name();
-      options.url = entry.http().url();
-      options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      upstreams.push_back(make_http_upstream(std::move(options), client));
-    } else if (entry.has_stdio()) {
-      StdioUpstreamOptions options;
-      options.name = entry.name();
-      options.command = entry.stdio().command();
-      options.args = {entry.stdio().args().begin(), entry.stdio().args().end()};
-      options.env = {entry.stdio().env().begin(), entry.stdio().env().end()};
-      options.cwd = entry.stdio().cwd();
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      options.guard_program = guard_program();
-      upstreams.push_back(make_stdio_upstream(std::move(options)));
-    } else {
-      upstreams.push_back(make_builtin_upstream(entry.name()));
-    }
-  }
-  return upstreams;
-}
 
 RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   RuntimeOptions options;
@@ -124,15 +93,16 @@ Result<std::unique_ptr<Service>> Service::open(const rpc::Link::Received& config
 
 Status Service::build(const link::v1::WorkerConfig& config) {
   log::init("ringside-worker", config.log_level());
+  if (config.full_core_dumps()) RS_TRY_STATUS(choose_core_dump(CoreDump::kFull));
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
-  http_client_ = std::make_unique<http::Client>(client_options);
+  http_roads_ = std::make_unique<HttpRoads>(client_options);
   auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
   runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
-                                       make_upstreams(config, *http_client_), epoch_.counter(),
+                                       make_upstreams(config, *http_roads_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));

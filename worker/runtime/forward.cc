@@ -160,7 +160,12 @@ void Forward::call_tool(const std::shared_ptr<Call>& call, const mcp::Envelope& 
 void Forward::route(const Job& job, const CatalogSnapshot& catalog) {
   const auto found = catalog.catalog.routes.find(job.name);
   if (found != catalog.catalog.routes.end()) return send(job, found->second);
-  if (!catalog.complete()) return ledger_->answer(job.call, upstream_failed(job.raw_id, Code::kUnavailable));
+  if (!catalog.complete()) {
+    // Whose tool it is, and whether it may run twice, only an upstream knows that is not there.
+    auto answer =
+        job.call->request().retry ? rpc::outcome_unknown(job.raw_id) : upstream_failed(job.raw_id, Code::kUnavailable);
+    return ledger_->answer(job.call, std::move(answer));
+  }
   const std::string message = "Unknown tool: " + std::string(brief(job.name));
   ledger_->answer(job.call, rpc::jsonrpc_error(200, job.raw_id, mcp::kInvalidParamsCode, message));
 }
@@ -215,11 +220,14 @@ mcp::Headers Forward::trace_headers(Call& call) const {
 
 mcp::Response Forward::response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer) {
   if (!answer) return upstream_failed(raw_id, answer.error().code);
-  const auto answered_id = mcp::member(*answer, "id");
-  const bool is_answer = answered_id && *answered_id == std::to_string(id) &&
-                         (mcp::member(*answer, "result") || mcp::member(*answer, "error"));
-  if (!is_answer) return upstream_failed(raw_id, Code::kUpstream);
-  replace(*answer, static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
+  std::string_view answered_id;
+  bool is_answered = false;  // by a result or an error
+  for (mcp::MemberWalk walk(*answer); (answered_id.empty() || !is_answered) && walk.next();) {
+    if (answered_id.empty() && mcp::decodes_to(walk.key(), "id")) answered_id = walk.value();
+    is_answered = is_answered || mcp::decodes_to(walk.key(), "result") || mcp::decodes_to(walk.key(), "error");
+  }
+  if (!is_answered || answered_id != std::to_string(id)) return upstream_failed(raw_id, Code::kUpstream);
+  replace(*answer, static_cast<std::size_t>(answered_id.data() - answer->data()), answered_id.size(), raw_id);
   return json_response(std::move(*answer));
 }
 

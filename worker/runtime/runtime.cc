@@ -125,8 +125,10 @@ struct Runtime::State {
             std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, backends, catalog, ledger)) {
     backends->on_tools_changed(
         [weak = std::weak_ptr(catalog), weak_listeners = std::weak_ptr(listeners)](std::size_t upstream) {
-          if (const auto cache = weak.lock()) cache->invalidate(upstream);
-          if (const auto all = weak_listeners.lock()) all->tell_all(kToolsChanged);
+          const auto cache = weak.lock();
+          if (cache == nullptr) return;
+          const std::uint64_t news = cache->invalidate(upstream);
+          if (const auto all = weak_listeners.lock()) all->tell_all(kToolsChanged, news);
         });
   }
 
