@@ -20,7 +20,23 @@ const REVISION = '2025-11-25';
 const page = path.join(source, 'docs/conformance.md');
 const only = flags.includes('--only') ? flags[flags.indexOf('--only') + 1].split(',') : ['direct', 'edge', 'grpc'];
 const START_MS = 30_000;
-const RANK = ['FAILURE', 'WARNING', 'SKIPPED', 'SUCCESS'];
+const RANK = ['FAILURE', 'WARNING', 'SKIPPED', 'SUCCESS', 'INFO'];
+// Checks that tell what was on the wire: no verdicts.
+const NOTES = new Set(['outgoing-request', 'incoming-response', 'incoming-sse-event', 'stream-closed']);
+// The only differences there may be, with the reason; one that is no more is a fault, too.
+const POLLING =
+  "the fixture closes its stream in the middle of the call; Ringside takes it up by itself, and its client gets the answer as JSON";
+const KNOWN = {
+  'server-sse-multiple-streams server-sse-streams-functional': {
+    direct: 'SUCCESS',
+    through: 'INFO',
+    why: 'the SDK answers a list by a stream, Ringside in JSON, as it may; the check is about streams only',
+  },
+  'server-sse-polling server-sse-priming-event': { direct: 'SUCCESS', through: 'missing', why: POLLING },
+  'server-sse-polling server-sse-retry-field': { direct: 'SUCCESS', through: 'missing', why: POLLING },
+  'server-sse-polling server-sse-disconnect-resume': { direct: 'SUCCESS', through: 'missing', why: POLLING },
+  'server-sse-polling server-sse-content-type': { direct: 'missing', through: 'INFO', why: POLLING },
+};
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ringside-conformance-'));
 const children = [];
@@ -51,13 +67,13 @@ function run_suite(name, url) {
   return new Promise((resolve) => child.on('exit', () => resolve(read_checks(out))));
 }
 
-// "scenario check" → the worst verdict of that check. INFO is no verdict: it tells what was on the wire, and when.
+// "scenario check" → the worst verdict of that check.
 function read_checks(out) {
   const verdicts = new Map();
   for (const entry of fs.readdirSync(out).sort()) {
     const scenario = entry.replace(/^server-/, '').replace(/-\d{4}-\d\d-\d\dT.*$/, '');
     for (const check of JSON.parse(fs.readFileSync(path.join(out, entry, 'checks.json'), 'utf8'))) {
-      if (check.status === 'INFO') continue;
+      if (NOTES.has(check.id)) continue;
       const key = `${scenario} ${check.id}`;
       const before = verdicts.get(key);
       const worse = before === undefined || RANK.indexOf(check.status) < RANK.indexOf(before.status);
@@ -80,7 +96,8 @@ function table(runs, names) {
     return `| ${[...key.split(' '), ...verdicts].join(' | ')} |`;
   });
   const head = ['scenario', 'check', ...names.map((name) => ({ direct: 'directly', edge: 'HTTP edge', grpc: 'gRPC' })[name])];
-  return [`| ${head.join(' | ')} |`, `|${' --- |'.repeat(head.length)}`, ...lines].join('\n');
+  const why = Object.entries(KNOWN).map(([key, known]) => `- \`${key.split(' ')[1]}\`: ${known.why}.`);
+  return [`| ${head.join(' | ')} |`, `|${' --- |'.repeat(head.length)}`, ...lines, '', 'What differs, and why it may:', '', ...why].join('\n');
 }
 
 function faults_of(runs, names) {
@@ -88,9 +105,12 @@ function faults_of(runs, names) {
   const faults = [];
   for (const key of new Set(names.flatMap((name) => [...runs[name].keys()]))) {
     const found = names.map((name) => runs[name].get(key) ?? { status: 'missing', why: '' });
-    const differ = new Set(found.map((each) => each.status)).size > 1;
-    const fails = scored.has(key.split(' ')[0]) && found.some((each) => each.status !== 'SUCCESS');
-    if (differ || fails) faults.push(`${key}: ${names.map((name, i) => `${name} ${found[i].status} ${found[i].why}`).join('; ')}`);
+    const known = KNOWN[key];
+    const right = known
+      ? found.every((each, i) => each.status === (names[i] === 'direct' ? known.direct : known.through))
+      : new Set(found.map((each) => each.status)).size === 1 &&
+        (found[0].status === 'SUCCESS' || !scored.has(key.split(' ')[0]));
+    if (!right) faults.push(`${key}: ${names.map((name, i) => `${name} ${found[i].status} ${found[i].why}`).join('; ')}`);
   }
   for (const name of names) {
     const ran = new Set([...runs[name].keys()].map((key) => key.split(' ')[0]));
@@ -126,7 +146,7 @@ async function main() {
     faults.push('docs/conformance.md has another table: run compare.mjs with --write, and look at what changed');
   }
   for (const fault of faults) console.log(fault);
-  console.log(`${made.split('\n').length - 2} checks, ${faults.length} faults (${only.join(', ')})`);
+  console.log(`${made.split('\n').filter((line) => line.startsWith('| ')).length - 1} checks, ${faults.length} faults (${only.join(', ')})`);
   return faults.length === 0 ? 0 : 1;
 }
 

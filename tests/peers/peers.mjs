@@ -207,6 +207,33 @@ async function python_sdk(url) {
   assert.match(stdout, /all is well/);
 }
 
+// A client whose connection breaks in the middle of a stream, and who comes back with the last event that it has.
+async function resumption(url) {
+  const request = {
+    method: 'tools/call',
+    params: { name: 'trigger-long-running-operation', arguments: { duration: 2, steps: 8 } },
+  };
+  const first = new StreamableHTTPClientTransport(new URL(url));
+  const client = await connect(first);
+  let token;
+  const halfway = new Promise((resolve) => {
+    const onprogress = ({ progress }) => progress >= 3 && resolve();
+    const onresumptiontoken = (next) => (token = next);
+    client.request(request, types.CallToolResultSchema, { onprogress, onresumptiontoken }).catch(() => {});
+  });
+  await halfway;
+  const { sessionId } = first;
+  await first.close();
+  assert(token, 'events have ids');
+
+  const again = new StreamableHTTPClientTransport(new URL(url), { sessionId });
+  const returned = await connect(again);
+  const answer = await returned.request(request, types.CallToolResultSchema, { resumptionToken: token });
+  assert.match(answer.content[0].text, /completed/);
+  await again.terminateSession();
+  await returned.close();
+}
+
 async function main() {
   fs.mkdirSync(path.join(folder, 'files'));
   const wanted = process.env.RINGSIDE_PEERS?.split(',');
@@ -226,6 +253,7 @@ async function main() {
   }
   const { entry } = stdio('server-everything', ['stdio']);
   const { url } = await ringside('everything', entry);
+  await report('TypeScript SDK, coming back', () => resumption(url));
   await report('inspector --cli', () => inspector(url));
   await report('Python SDK', () => python_sdk(url));
   return failures;
