@@ -18,9 +18,10 @@ Connection::Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Connection::Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket)
+Connection::Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket, std::string peer_ip)
     : host_(host),
       socket_(std::move(socket)),
+      peer_ip_(std::move(peer_ip)),
       reader_({host.options().max_body_bytes, host.options().max_header_bytes}),
       mailbox_(std::make_shared<Mailbox>(io, *this)),
       deadline_(now() + host.options().idle_timeout) {}
@@ -114,6 +115,7 @@ void Connection::advance() {
 void Connection::handle() {
   form_ = reader_.form();
   mcp::Request request = reader_.take();
+  request.peer_ip = peer_ip_;
   state_ = State::kHandling;
   deadline_ = Time::max();
   ++request_;

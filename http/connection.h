@@ -33,7 +33,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Socket = boost::asio::generic::stream_protocol::socket;
   using Time = std::chrono::steady_clock::time_point;
 
-  Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket);
+  Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket, std::string peer_ip);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -76,6 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   ConnectionHost& host_;
   Socket socket_;
+  const std::string peer_ip_;
   RequestReader reader_;
   std::shared_ptr<Mailbox> mailbox_;
   State state_ = State::kIdle;

@@ -58,8 +58,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Serves a connected stream socket (Unix or TCP, non-blocking). Any thread.
-  void adopt(UniqueFd connection);
+  /// Serves a connected stream socket (Unix or TCP, non-blocking); its requests say that they come from `peer_ip`. Any
+  /// thread.
+  void adopt(UniqueFd connection, std::string peer_ip = {});
   /// Listens on a loopback TCP port (0: any) and serves what connects; the port that was bound. Once per server.
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
   /// Runs `what` on the server's thread, soon. Any thread.

@@ -215,6 +215,7 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
          field.read(config.log_level, {"debug", "info", "warn", "error", "off"});
        }},
       {"transportEcho", [&](const Field& field) { field.read(config.transport_echo); }},
+      {"edge", [&](const Field& field) { read_edge(field, config.edge); }},
       {"mode", [&](const Field& field) { read_mode(field, config.mode); }},
   });
 }
@@ -331,6 +332,7 @@ link::v1::WorkerConfig to_worker_config(const Config& config, std::uint32_t inde
   *worker.mutable_rings() = config.rings;
   worker.set_transport_echo(config.transport_echo);
   worker.set_mode(config.mode);
+  *worker.mutable_edge() = to_edge(config.edge);
   return worker;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ringside/link/v1/link.pb.h"
+#include "supervisor/config_edge.h"
 #include "supervisor/peer_check.h"
 #include "supervisor/policy.h"
 
@@ -29,6 +30,7 @@ struct Config {
   link::v1::Limits limits;
   link::v1::Rings rings;
   PolicyOptions lives;
+  EdgeConfig edge;
   std::vector<link::v1::UpstreamConfig> upstreams;  ///< in the order of the file
 };
 

@@ -16,6 +16,7 @@
 #include "worker/doors/ring_door.h"
 #endif
 #if RINGSIDE_WITH_HTTP
+#include "worker/doors/edge_door.h"
 #include "worker/doors/http_door.h"
 #endif
 
@@ -63,6 +64,7 @@ struct DoorSet::State {
 #endif
 #if RINGSIDE_WITH_HTTP
   std::unique_ptr<HttpDoor> http;
+  std::unique_ptr<EdgeDoor> edge;
 #endif
 
 #if RINGSIDE_WITH_RINGS
@@ -115,6 +117,15 @@ Result<std::unique_ptr<DoorSet>> DoorSet::open(const link::v1::WorkerConfig& con
     return built_out();
 #endif
   }
+  if (config.edge().http()) {
+#if RINGSIDE_WITH_HTTP
+    const auto& edge = config.edge();
+    state->edge = std::make_unique<EdgeDoor>(runtime, http::EdgeNames{{edge.hosts().begin(), edge.hosts().end()},
+                                                                      {edge.origins().begin(), edge.origins().end()}});
+#else
+    return built_out();
+#endif
+  }
   return std::unique_ptr<DoorSet>(new DoorSet(std::move(state)));
 }
 
@@ -139,6 +150,11 @@ void DoorSet::adopt(const link::v1::Connection& about, UniqueFd connection) {
       state_->handed_over.add(connection.get());
       state_->http->adopt(std::move(connection));
       return;
+    case link::v1::Connection::DOOR_EDGE:
+      if (!state_->edge) break;
+      state_->handed_over.add(connection.get());
+      state_->edge->adopt(std::move(connection), about.peer_ip());
+      return;
 #endif
     default:
       break;
@@ -162,6 +178,7 @@ void DoorSet::drain(Duration within) {
     state_->http->announce_drain();
     state_->http->drain(promise());
   }
+  if (state_->edge) state_->edge->drain(promise());
 #endif
 #if RINGSIDE_WITH_RINGS
   if (state_->rings) state_->rings->drain(promise());
@@ -180,6 +197,7 @@ std::vector<RunOnLoop> DoorSet::loops() {
 #endif
 #if RINGSIDE_WITH_HTTP
   if (state_->http) loops.emplace_back([door = state_->http.get()](auto what) { door->run(std::move(what)); });
+  if (state_->edge) loops.emplace_back([door = state_->edge.get()](auto what) { door->run(std::move(what)); });
 #endif
   return loops;
 }

@@ -53,6 +53,7 @@ RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   options.session_ttl_ms = static_cast<std::int64_t>(config.limits().session_ttl_ms());
   options.catalog_ttl = std::chrono::milliseconds(config.limits().catalog_ttl_ms());
   options.transport_echo = config.transport_echo();
+  options.edge_requires_session = config.edge().require_session();
   options.version = config.version();
   options.mode = config.mode();
   options.slow_call = std::chrono::milliseconds(config.limits().slow_call_ms());

@@ -33,7 +33,8 @@ struct RuntimeOptions {
   std::int64_t event_ttl_ms = 3'600'000;  ///< how long a client may come back for what it has missed
   FederationOptions federation = {};
   AdmissionOptions admissions = {};
-  bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
+  bool transport_echo = false;        ///< answer POST /_ringside/echo with its own body
+  bool edge_requires_session = true;  ///< of a POST that comes from the edge
   std::string version;
   std::string mode = "full";  ///< what HealthCheck says
   Duration slow_call{0};      ///< a call that takes as long gets a line in the log; 0: none does

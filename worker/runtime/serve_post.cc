@@ -13,6 +13,8 @@
 namespace ringside::worker {
 namespace {
 
+constexpr std::string_view kNoSession = "A session is needed: send initialize, then its Mcp-Session-Id header";
+
 mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
 
 mcp::Response fault_response(mcp::EnvelopeFault fault) {
@@ -56,6 +58,8 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
       return answer(call, rpc::backend_down(envelope.id, kStoreDown, rpc::Origin::kModule));
     }
     if (auto refusal = refuse_session(outcome)) return answer(call, std::move(*refusal));
+  } else if (request.from_edge && options.edge_requires_session && envelope.method != "server/discover") {
+    return answer(call, rpc::jsonrpc_error(400, envelope.id, mcp::kInvalidRequestCode, kNoSession));
   }
   if (asks) return serve_request(call, envelope, reader, caller, std::move(session));
   // Without a session nobody waits to hear it. Nobody else need hear that a client is ready, either.

@@ -1,0 +1,76 @@
+#include "worker/doors/edge_door.h"
+
+#include <optional>
+#include <utility>
+
+#include "http/server.h"
+#include "rpc/errors.h"
+#include "worker/doors/http_call.h"
+
+namespace ringside::worker {
+namespace {
+
+/// Headers that only a gateway, or one of our own processes, may send.
+bool is_inner(std::string_view name) { return name.starts_with("x-contextforge-") || name.starts_with("x-ringside-"); }
+
+mcp::Headers without_inner(const mcp::Headers& headers) {
+  mcp::Headers kept;
+  for (const auto& [name, value] : headers) {
+    if (!is_inner(name)) kept.set(name, value);
+  }
+  return kept;
+}
+
+std::optional<mcp::Response> refuse_names(const mcp::Request& request, const http::EdgeNames& names) {
+  if (!http::is_allowed_host(request.headers.get("host"), names)) return rpc::detail_error(403, "Host not allowed");
+  const std::string* origin = request.headers.find("origin");
+  if (origin != nullptr && !http::is_allowed_origin(*origin, names))
+    return rpc::detail_error(403, "Origin not allowed");
+  return std::nullopt;
+}
+
+}  // namespace
+
+struct EdgeDoor::State {
+  State(Runtime& runtime_in, http::EdgeNames names_in)
+      : runtime(runtime_in),
+        names(std::move(names_in)),
+        server({.max_body_bytes = runtime_in.options().max_body_bytes},
+               [this](mcp::Request request, std::shared_ptr<http::Responder> responder) {
+                 handle(std::move(request), std::move(responder));
+               }) {}
+
+  void handle(mcp::Request request, std::shared_ptr<http::Responder> responder) {
+    if (auto refusal = refuse_names(request, names)) return responder->respond(std::move(*refusal));
+    if (request.path == "/live") return responder->respond(live(request));
+    request.headers = without_inner(request.headers);
+    request.from_edge = true;
+    HttpCall::start(runtime, std::move(request), std::move(responder));
+  }
+
+  static mcp::Response live(const mcp::Request& request) {
+    if (request.method != "GET" && request.method != "HEAD") return rpc::not_allowed("GET");
+    mcp::Response response;
+    response.headers.set("content-type", "application/json");
+    response.body = R"({"status":"ok"})";
+    return response;
+  }
+
+  Runtime& runtime;
+  const http::EdgeNames names;
+  http::Server server;  // last: its thread uses the others
+};
+
+EdgeDoor::EdgeDoor(Runtime& runtime, http::EdgeNames names)
+    : state_(std::make_unique<State>(runtime, std::move(names))) {}
+EdgeDoor::~EdgeDoor() = default;
+
+void EdgeDoor::adopt(UniqueFd connection, std::string peer_ip) {
+  state_->server.adopt(std::move(connection), std::move(peer_ip));
+}
+
+void EdgeDoor::run(std::function<void()> what) { state_->server.run(std::move(what)); }
+
+void EdgeDoor::drain(std::function<void()> drained) { state_->server.drain(std::move(drained)); }
+
+}  // namespace ringside::worker
