@@ -198,7 +198,7 @@ void CatalogCache::finish(Fetch& fetch, const Status& status) {
 const Catalog& CatalogCache::merged() {
   if (!outdated_) return snapshot_;
   auto next = std::make_shared<CatalogSnapshot>();
-  std::vector<mcp::UpstreamTools> lists;
+  std::vector<mcp::UpstreamList> lists;
   lists.reserve(entries_.size());
   fresh_until_ = SteadyTime::max();
   for (std::size_t index = 0; index < entries_.size(); ++index) {
@@ -208,7 +208,11 @@ const Catalog& CatalogCache::merged() {
     fresh_until_ = std::min(fresh_until_, entry.good_until);
   }
   next->upstreams = entries_.size();
-  next->catalog = mcp::merge_tools(lists);
+  std::vector<const mcp::UpstreamList*> views;
+  views.reserve(lists.size());
+  for (const auto& list : lists) views.push_back(&list);
+  mcp::MergedList all = mcp::merge_lists(views, {});
+  next->catalog = {std::move(all.array), std::move(all.routes), std::move(all.dropped)};
   if (!snapshot_ || snapshot_->catalog.dropped != next->catalog.dropped) {
     for (const std::string& tool : next->catalog.dropped)
       log::warn("tool without a unique name tool={}", log::printable(tool));

@@ -14,6 +14,17 @@
 #include "mcp/catalog.h"
 #include "worker/upstream/backends.h"
 
+namespace ringside::mcp {
+
+using ToolRoute = CatalogRoute;
+struct ToolCatalog {
+  std::string tools_array;
+  std::unordered_map<std::string, ToolRoute> routes;
+  std::vector<std::string> dropped;
+};
+
+}  // namespace ringside::mcp
+
 namespace ringside::worker {
 
 /// What was known at one moment; immutable and shared.

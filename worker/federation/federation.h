@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "mcp/catalog.h"
 #include "mcp/envelope.h"
 #include "mcp/message.h"
 #include "mcp/session.h"
@@ -36,16 +37,16 @@ struct Introduction {
   std::string instructions;  ///< raw JSON string; empty: none
 };
 
+/// A named subset. Its names are made as if its upstreams were the only ones.
 struct ServerView {
   std::string id;
   std::vector<std::string> upstreams;                        ///< by name; empty: all
-  std::vector<std::string> tools;                            ///< by shown name; empty: all
+  std::vector<std::string> tools;                            ///< as they are shown there; empty: all
   std::vector<std::pair<std::string, std::string>> require;  ///< method, permission
 };
 
 struct FederationOptions {
-  enum class Names : std::uint8_t { kCollisions, kAlways, kFirst };
-  Names names = Names::kCollisions;
+  mcp::NameRule names = mcp::NameRule::kCollisions;  ///< of tools and prompts; URIs stay what they are
   std::string separator = "-";
   Duration patience = std::chrono::seconds(1);        ///< of introduce() with upstreams that were never asked
   Duration ttl = std::chrono::seconds(30);            ///< how long a list is served before its upstream is asked again
@@ -55,45 +56,54 @@ struct FederationOptions {
   std::vector<ServerView> servers;                    ///< empty: any server_id sees everything
 };
 
-/// Thread-safe. Held by shared_ptr, which fetches under way keep.
-class Federation : public std::enable_shared_from_this<Federation> {
+/// Thread-safe.
+class Federation {
  public:
-  /// `clock` outlives every fetch: closing the backends ends them all.
+  /// `clock` outlives every fetch: closing the backends ends them all, and comes before the end of this.
   Federation(FederationOptions options, const Clock& clock, std::shared_ptr<Backends> backends);
   ~Federation();
   Federation(const Federation&) = delete;
   Federation& operator=(const Federation&) = delete;
 
+  /// A number for the callers below that want to forget() before they are called back; never given twice.
+  [[nodiscard]] std::uint64_t next_waiter();
+
   using Answered = std::function<void(mcp::Response)>;
   /// tools/list, prompts/list, resources/list, resources/templates/list. Answers once, perhaps before this returns. A
-  /// number for forget(); 0: it has answered.
+  /// number for forget(), which is `waiter` unless that is 0; 0: it has answered.
   std::uint64_t list(Listing listing, std::string_view server_id, const mcp::Envelope& envelope,
-                     const mcp::EnvelopeReader& reader, Answered answered);
+                     const mcp::EnvelopeReader& reader, Answered answered, std::uint64_t waiter = 0);
   using Picked = std::function<void(Result<Pick>)>;
   /// Who serves a tools/call, prompts/get, resources/read, subscribe, unsubscribe, completion/complete,
-  /// logging/setLevel or tasks/*. kNotFound: nobody (-32602; -32002 for a resource), kUnavailable: nobody could be
-  /// asked (502). The views in the Pick are of the body that the envelope views.
+  /// logging/setLevel or tasks/*. kInvalid: the params are wrong (-32602), kNotFound: nobody (-32602; -32002 for a
+  /// resource), kUnavailable: nobody could be asked (502). The views in the Pick are of the body that the envelope
+  /// views. Calls back once, perhaps before this returns; the number is as list()'s. `session` tells whose tasks.
   std::uint64_t pick(std::string_view server_id, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
-                     Picked picked);
+                     Picked picked, std::string_view session = {}, std::uint64_t waiter = 0);
   /// True: that callback will not be called. False: it has been or is being called.
   bool forget(std::uint64_t waiter);
 
-  /// Waits for upstreams that were never asked, no longer than the patience.
+  /// Waits for upstreams that were never asked, no longer than the patience. `ready` is called once, on any thread, and
+  /// must not hold the last reference to this.
   void introduce(std::string_view server_id, std::function<void(Introduction)> ready);
   [[nodiscard]] bool knows_server(std::string_view server_id) const;
+  /// Whether what the upstream says is said to sessions of that server.
+  [[nodiscard]] bool sees(std::string_view server_id, std::size_t upstream) const;
   /// Whether the caller has the permission that the server wants for the method.
   [[nodiscard]] bool may(std::string_view server_id, std::string_view method, const mcp::Caller& caller) const;
-  /// True: news, since somebody has read that list after the last change.
-  bool list_changed(std::size_t upstream, UpstreamSink::List list);
-  /// Asks this upstream for its lists whatever their age, to see whether it answers. Nobody waits.
+  /// The upstream has said so: its list is asked for again by whoever needs it next. A session may have read the old
+  /// one by another worker, so every change is news.
+  void list_changed(std::size_t upstream, UpstreamSink::List list);
+  /// Asks this upstream for its tools whatever the age of its list, to see whether it answers. Nobody waits.
   void look_at(std::size_t upstream);
   /// Later tasks/* of this session with that id go there.
   void learn_task(std::string_view session, std::string_view task_id, std::size_t upstream);
-  /// Entries that another of the same name hides, for the status.
+  /// Entries that no list shows, since another has their key or a name of their own would be too long; for the status.
   [[nodiscard]] std::vector<std::string> shadowed() const;
 
  private:
   struct State;
+  struct Picking;
   const std::shared_ptr<State> state_;
 };
 
