@@ -46,12 +46,41 @@ std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConf
   return upstreams;
 }
 
+EventLimits event_limits(const link::v1::WorkerConfig& config) {
+  EventLimits limits;
+  if (config.limits().events_per_stream() != 0) limits.per_stream = config.limits().events_per_stream();
+  if (config.limits().event_ttl_ms() != 0) limits.ttl_ms = static_cast<std::int64_t>(config.limits().event_ttl_ms());
+  return limits;
+}
+
+FederationOptions federation_options(const link::v1::WorkerConfig& config) {
+  FederationOptions options;
+  options.ttl = std::chrono::milliseconds(config.limits().catalog_ttl_ms());
+  options.fetch_timeout = std::chrono::milliseconds(config.limits().call_timeout_ms());
+  options.page_entries = config.limits().page_entries();
+  const auto& said = config.federation();
+  if (said.names() == "always") options.names = mcp::NameRule::kAlways;
+  if (said.names() == "first") options.names = mcp::NameRule::kNever;
+  if (!said.separator().empty()) options.separator = said.separator();
+  if (said.patience_ms() != 0) options.patience = std::chrono::milliseconds(said.patience_ms());
+  for (const auto& server : config.servers()) {
+    ServerView view;
+    view.id = server.id();
+    view.upstreams = {server.upstreams().begin(), server.upstreams().end()};
+    view.tools = {server.tools().begin(), server.tools().end()};
+    view.require = {server.require().begin(), server.require().end()};
+    options.servers.push_back(std::move(view));
+  }
+  return options;
+}
+
 RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   RuntimeOptions options;
   options.max_body_bytes = config.limits().body_bytes();
   options.call_timeout = std::chrono::milliseconds(config.limits().call_timeout_ms());
   options.session_ttl_ms = static_cast<std::int64_t>(config.limits().session_ttl_ms());
-  options.catalog_ttl = std::chrono::milliseconds(config.limits().catalog_ttl_ms());
+  options.event_ttl_ms = event_limits(config).ttl_ms;
+  options.federation = federation_options(config);
   options.transport_echo = config.transport_echo();
   options.edge_requires_session = config.edge().require_session();
   options.version = config.version();
@@ -127,11 +156,11 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_client_ = std::make_unique<http::Client>(client_options);
-  auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
+  Stores stores = RS_TRY(open_sqlite_stores(config.runtime_dir(), event_limits(config)));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
-  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
+  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(stores),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);

@@ -39,6 +39,8 @@ std::string_view told(Code code) {
       return "the call was cancelled";
     case Code::kTooLarge:
       return "upstream's answer is too large";
+    case Code::kFull:
+      return "upstream has too many sessions";
     case Code::kUpstream:
       return "upstream gave no valid answer";
     default:
@@ -160,13 +162,15 @@ void Forward::send(const std::shared_ptr<Call>& call, const mcp::Envelope& envel
   job->session = session;
   if (session) job->persona = persona_of(*session);
   const std::uint64_t waiter = parts_.federation->pick(
-      call->request().server_id, envelope, reader, [self = shared_from_this(), job](Result<Pick> pick) {
+      call->request().server_id, envelope, reader,
+      [self = shared_from_this(), job](Result<Pick> pick) {
         {
           const std::lock_guard lock(job->mutex);
           job->picked = true;
         }
         self->start(job, std::move(pick));
-      });
+      },
+      session ? std::string_view(session->id) : std::string_view());
   if (waiter == 0) return;
   // Whoever picks sets the next hook: this one must not come behind it.
   const std::lock_guard lock(job->mutex);
@@ -198,16 +202,14 @@ void Forward::start(const JobRef& job, Result<Pick> pick) {
   job->pick = std::move(*pick);
   if (job->pick.upstreams.empty()) {
     const std::string message = "Method not found: " + std::string(brief(job->method));
-    return ledger->answer(job->call,
-                          rpc::jsonrpc_error(200, job->raw_id, mcp::kMethodNotFoundCode, message));
+    return ledger->answer(job->call, rpc::jsonrpc_error(200, job->raw_id, mcp::kMethodNotFoundCode, message));
   }
   if (job->call->request().retry && !job->pick.repeatable && job->repeat != mcp::Repeat::kSafe) {
     return ledger->answer(job->call, rpc::outcome_unknown(job->raw_id));
   }
   if (job->call->cancelled()) return ledger->answer(job->call, upstream_failed(job->raw_id, Code::kCancelled));
   if (takes_events(*job->call)) {
-    job->stream =
-        parts_.streams->answer_to(job->call, job->session.get(), job->raw_id, job->method, max_body_bytes_);
+    job->stream = parts_.streams->answer_to(job->call, job->session.get(), job->raw_id, job->method, max_body_bytes_);
   }
   if (job->pick.everybody) return send_all(job);
   send_next(job);
@@ -277,18 +279,18 @@ void Forward::send_all(const JobRef& job) {
     UpstreamRequest request = request_of(job, upstream, false);
     request.on_message = nullptr;  // one answer is passed on, and what comes before another's is not its
     const std::uint64_t id = request.id;
-    parts_.backends->send(
-        upstream, std::move(request), [self = shared_from_this(), job, all, upstream, id](Result<std::string> answer) {
-          const bool good = is_success(answer);
-          {
-            const std::lock_guard lock(all->mutex);
-            const bool last = --all->left == 0;
-            if (all->answered || (!good && !last)) return;
-            all->answered = true;
-          }
-          if (good) self->note(*job, upstream, *answer);
-          self->deliver(job, response_of(job->raw_id, id, std::move(answer)));
-        });
+    parts_.backends->send(upstream, std::move(request),
+                          [self = shared_from_this(), job, all, upstream, id](Result<std::string> answer) {
+                            const bool good = is_success(answer);
+                            {
+                              const std::lock_guard lock(all->mutex);
+                              const bool last = --all->left == 0;
+                              if (all->answered || (!good && !last)) return;
+                              all->answered = true;
+                            }
+                            if (good) self->note(*job, upstream, *answer);
+                            self->deliver(job, response_of(job->raw_id, id, std::move(answer)));
+                          });
   }
 }
 

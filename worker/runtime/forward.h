@@ -1,6 +1,6 @@
 #pragma once
-// Lists out of the federation, and everything else on to the upstream that serves it: as the bytes that came but for the
-// id, the progress token and, where it was made unique, the name.
+// Lists out of the federation, and everything else on to the upstream that serves it: as the bytes that came but for
+// the id, the progress token and, where it was made unique, the name.
 
 #include <cstdint>
 #include <memory>

@@ -50,8 +50,7 @@ bool Homes::is_here_relayed(const std::shared_ptr<Call>& call, Sessions::Record&
 
 bool Homes::keep(const std::shared_ptr<Call>& call, Sessions::Record& record, Result<Sessions::Record> known) {
   if (!known) {
-    ledger_->answer(call,
-                    rpc::backend_down(id_of(*call), "the session store is not available", rpc::Origin::kModule));
+    ledger_->answer(call, rpc::backend_down(id_of(*call), "the session store is not available", rpc::Origin::kModule));
     return false;
   }
   if (*known == nullptr) {
@@ -70,14 +69,13 @@ bool Homes::settle(const std::shared_ptr<Call>& call, Sessions::Record& record, 
   // A worker that leaves claims nothing that others would have to wait for, but serves what has come to it.
   if (left_.load(std::memory_order_relaxed) && (record->home.empty() || record->home == mine_)) return true;
   // Workers of another machine are not reached from here: the session moves to where its client is.
-  if ((record->home.empty() || machine_of(record->home) != machine_of(mine_)) &&
-      !take(call, record, record->home)) {
+  if ((record->home.empty() || machine_of(record->home) != machine_of(mine_)) && !take(call, record, record->home)) {
     return false;
   }
   if (record->home == mine_) return true;
   if (tries >= kMostTries) {
-    ledger_->answer(call, rpc::backend_down(id_of(*call), "the session's worker is not available",
-                                            rpc::Origin::kModule));
+    ledger_->answer(call,
+                    rpc::backend_down(id_of(*call), "the session's worker is not available", rpc::Origin::kModule));
     return false;
   }
   relay_->send(call, record->id, record->home,

@@ -30,9 +30,16 @@ Notices::Notices(std::shared_ptr<Backends> backends, std::shared_ptr<Federation>
       questions_(std::move(questions)),
       residents_(std::move(residents)) {}
 
-void Notices::list_changed(std::size_t upstream, const PersonaRef& /*persona*/, List list) {
-  // Several conversations with one upstream hear the same; it is news once.
-  if (federation_->list_changed(upstream, list)) streams_->tell_all(message_of(list));
+void Notices::list_changed(std::size_t upstream, const PersonaRef& persona, List list) {
+  federation_->list_changed(upstream, list);
+  // A session with a conversation of its own hears it there.
+  if (persona != nullptr) {
+    streams_->tell(persona->session, message_of(list), false);
+    return;
+  }
+  streams_->tell_all(message_of(list), [&](const std::string& session, const std::string& server_id) {
+    return federation_->sees(server_id, upstream) && !residents_->has_spoken_to(session, upstream);
+  });
 }
 
 void Notices::notice(std::size_t upstream, const PersonaRef& persona, std::string method, std::string message) {

@@ -107,9 +107,8 @@ std::optional<std::string> Questions::take_back(std::size_t upstream, const std:
     const auto found = sessions_.find(session);
     if (found == sessions_.end()) return std::nullopt;
     std::deque<Open>& asked = found->second;
-    const auto at = std::find_if(asked.begin(), asked.end(), [&](const Open& each) {
-      return each.upstream == upstream && each.raw_id == *raw_id;
-    });
+    const auto at = std::find_if(asked.begin(), asked.end(),
+                                 [&](const Open& each) { return each.upstream == upstream && each.raw_id == *raw_id; });
     if (at == asked.end()) return std::nullopt;
     ours = std::move(at->ours);
     asked.erase(at);

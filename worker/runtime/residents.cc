@@ -47,6 +47,12 @@ std::vector<std::size_t> Residents::spoken_to(const std::string& session) {
   return {found->second.spoken_to.begin(), found->second.spoken_to.end()};
 }
 
+bool Residents::has_spoken_to(const std::string& session, std::size_t upstream) {
+  const std::lock_guard lock(mutex_);
+  const auto found = residents_.find(session);
+  return found != residents_.end() && found->second.spoken_to.contains(upstream);
+}
+
 std::string Residents::set_level(const std::string& session, std::string_view raw_level) {
   const std::lock_guard lock(mutex_);
   Resident& resident = residents_[session];

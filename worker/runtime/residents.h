@@ -27,6 +27,7 @@ class Residents {
   /// Somebody listens to what comes of its own accord. The upstreams it has spoken to.
   [[nodiscard]] std::vector<std::size_t> listens(const std::string& session);
   [[nodiscard]] std::vector<std::size_t> spoken_to(const std::string& session);
+  [[nodiscard]] bool has_spoken_to(const std::string& session, std::size_t upstream);
 
   // What an upstream has agreed to; raw JSON strings. Each returns the state as it is kept in the store.
   [[nodiscard]] std::string set_level(const std::string& session, std::string_view raw_level);

@@ -22,7 +22,13 @@ constexpr Duration kLookAgainMost = std::chrono::seconds(30);
 }  // namespace
 
 ForwardParts Runtime::State::forward_parts() {
-  return {backends, federation, ledger, streams, notices, residents, under_way,
+  return {backends,
+          federation,
+          ledger,
+          streams,
+          notices,
+          residents,
+          under_way,
           [this](const std::string& session, const std::string& state) {
             // A failure is logged; the state is said again from memory as long as this worker lives.
             static_cast<void>(sessions.set_state(session, state).ok());
@@ -90,8 +96,8 @@ void Runtime::State::serve_get(const CallRef& call, const mcp::Caller& caller, s
   if (auto refusal = refuse_session(enter(request, id, caller, now_ms, session))) {
     return answer(call, std::move(*refusal));
   }
-  const bool here = homes->is_here(call, session, [self = shared_from_this(), call](const Sessions::Record& record) {
-    self->listen(call, record);
+  const bool here = homes->is_here(call, session, [weak = weak_from_this(), call](const Sessions::Record& record) {
+    if (const auto self = weak.lock()) self->listen(call, record);
   });
   if (here) listen(call, session);
 }
@@ -152,7 +158,8 @@ void Runtime::State::serve_delete(const CallRef& call, const mcp::Caller& caller
   invalidate([kept = ledger, call] { kept->answer(call, empty_response(204)); });
 }
 
-Runtime::Runtime(RuntimeOptions options, const Clock& clock, Stores stores, std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
+Runtime::Runtime(RuntimeOptions options, const Clock& clock, Stores stores,
+                 std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
                  Invalidate invalidate)
     : state_(std::make_shared<State>(std::move(options), clock, std::move(stores), std::move(upstreams), epoch,
                                      std::move(invalidate))) {}

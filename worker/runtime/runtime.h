@@ -61,9 +61,8 @@ class Runtime {
  public:
   /// `epoch` is the page's counter (or any counter, in a test); it outlives the runtime. Without an event log streams
   /// are not numbered, and nobody can come back to one.
-  Runtime(RuntimeOptions options, const Clock& clock, Stores stores,
-          std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
-          Invalidate invalidate);
+  Runtime(RuntimeOptions options, const Clock& clock, Stores stores, std::vector<std::unique_ptr<Upstream>> upstreams,
+          const std::atomic<std::uint64_t>& epoch, Invalidate invalidate);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -85,7 +84,8 @@ class Runtime {
   [[nodiscard]] Health ask_health() const;
   /// Ends the streams that nothing else ends, so that the doors can drain. From now on new ones end at once.
   void end_streams();
-  /// The sessions that live here may live elsewhere from now on: what was under way for them is done. May ask the store.
+  /// The sessions that live here may live elsewhere from now on: what was under way for them is done. May ask the
+  /// store.
   void leave_home();
 
   [[nodiscard]] const RuntimeOptions& options() const;

@@ -40,8 +40,8 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
   const bool asks = envelope.kind == mcp::Envelope::Kind::kRequest;
   call->notes().method = envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
-                         : asks                                             ? method_of(envelope.method)
-                                                                            : Method::kOther;
+                         : asks                                              ? method_of(envelope.method)
+                                                                             : Method::kOther;
   // What is relayed has been admitted where it came in.
   if (asks && !request.relayed) {
     const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
@@ -97,8 +97,8 @@ void Runtime::State::serve_request(const CallRef& call, const mcp::Envelope& env
 
 void Runtime::State::go_home(const CallRef& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
                              Sessions::Record session) {
-  const bool here = homes->is_here(call, session, [self = shared_from_this(), call](const Sessions::Record& record) {
-    self->serve_after_all(call, record);
+  const bool here = homes->is_here(call, session, [weak = weak_from_this(), call](const Sessions::Record& record) {
+    if (const auto self = weak.lock()) self->serve_after_all(call, record);
   });
   if (here) serve_at_home(call, envelope, reader, session);
 }
@@ -170,13 +170,12 @@ void Runtime::State::initialize(const CallRef& call, const mcp::Envelope& envelo
     default:
       return answer(call, rpc::jsonrpc_error(200, envelope.id, mcp::kAccessDeniedCode, "Access denied"));
   }
-  federation->introduce(request.server_id,
-                        [self = shared_from_this(), call, asked = std::move(asked),
-                         id = std::move(id)](const Introduction& introduction) {
-                          mcp::Response response = initialized(asked, introduction, self->options.version);
-                          response.headers.set("mcp-session-id", id);
-                          self->answer(call, std::move(response));
-                        });
+  federation->introduce(request.server_id, [kept = ledger, version = options.version, call, asked = std::move(asked),
+                                            id = std::move(id)](const Introduction& introduction) {
+    mcp::Response response = initialized(asked, introduction, version);
+    response.headers.set("mcp-session-id", id);
+    kept->answer(call, std::move(response));
+  });
 }
 
 }  // namespace ringside::worker

@@ -48,6 +48,10 @@ struct Runtime::State : std::enable_shared_from_this<Runtime::State> {
         notices(std::make_shared<Notices>(backends, federation, streams, questions, residents)),
         forward(std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, forward_parts())) {
     backends->attach(notices);
+    backends->on_tools_changed([weak = std::weak_ptr(notices)](std::size_t upstream) {
+      const auto told = weak.lock();
+      if (told) told->list_changed(upstream, nullptr, UpstreamSink::List::kTools);
+    });
   }
 
   const RuntimeOptions options;
@@ -98,8 +102,8 @@ struct Runtime::State : std::enable_shared_from_this<Runtime::State> {
   void go_home(const CallRef& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
                Sessions::Record session);
   void listen(const CallRef& call, const Sessions::Record& session);
-  void hear_client(const mcp::SessionRecord& session, const mcp::Envelope& envelope,
-                   const mcp::EnvelopeReader& reader, std::string message);
+  void hear_client(const mcp::SessionRecord& session, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
+                   std::string message);
   [[nodiscard]] bool has_ended(const std::string& session, std::int64_t now_ms);
 
   // Of look_after_streams(), which one thread calls.

@@ -188,9 +188,10 @@ void Stream::resume(const std::shared_ptr<Call>& call, std::uint64_t after) {
   // One call hears a stream, the last that asked for it.
   if (before != nullptr) ledger_->end(before);
   if (other != nullptr) ledger_->answer(other, gone("Unknown event id"));
-  facts_.writer->replay(
-      facts_.head.session, token(), after,
-      [self = shared_from_this(), call](const Result<std::optional<Replay>>& replay) { self->take_over(call, replay); });
+  facts_.writer->replay(facts_.head.session, token(), after,
+                        [self = shared_from_this(), call](const Result<std::optional<Replay>>& replay) {
+                          self->take_over(call, replay);
+                        });
 }
 
 void Stream::take_over(const std::shared_ptr<Call>& call, const Result<std::optional<Replay>>& replay) {

@@ -41,18 +41,16 @@ void StreamBook::prune(Session& session) {
   std::erase_if(session.listening, [](const auto& each) { return each->over(); });
 }
 
-bool StreamBook::enlist(const std::string& session, const std::shared_ptr<Stream>& stream) {
+bool StreamBook::enlist(const mcp::SessionRecord& session, const std::shared_ptr<Stream>& stream) {
   Streams left;  // freed after the lock
   const std::lock_guard lock(mutex_);
-  const auto found = sessions_.find(session);
-  if (found == sessions_.end()) {
-    if (sessions_.size() >= kMaxSessions) return false;
-    sessions_[session].listening.push_back(stream);
-    return true;
-  }
-  Streams& streams = found->second.listening;
+  if (sessions_.size() >= kMaxSessions && !sessions_.contains(session.id)) return false;
+  Session& entry = sessions_[session.id];
+  entry.server_id = session.server_id;
+  Streams& streams = entry.listening;
   // One that nobody hears is known from the log, if somebody comes back for it.
-  const auto heard = std::stable_partition(streams.begin(), streams.end(), [](const auto& each) { return each->heard(); });
+  const auto heard =
+      std::stable_partition(streams.begin(), streams.end(), [](const auto& each) { return each->heard(); });
   left.assign(std::make_move_iterator(heard), std::make_move_iterator(streams.end()));
   streams.erase(heard, streams.end());
   if (streams.size() >= kMaxStreamsPerSession) return false;
@@ -62,7 +60,7 @@ bool StreamBook::enlist(const std::string& session, const std::shared_ptr<Stream
 
 bool StreamBook::listen(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session) {
   const auto stream = std::make_shared<Stream>(call, ledger_, facts_of(session));
-  if (!enlist(session.id, stream)) {
+  if (!enlist(session, stream)) {
     ledger_->answer(call, too_many());
     return false;
   }
@@ -101,15 +99,13 @@ void StreamBook::resume(const std::shared_ptr<Call>& call, const mcp::SessionRec
     return say_what_waited(session.id);
   }
   writer_->replay(session.id, std::move(id->token), id->number,
-                  [weak = weak_from_this(), call, name = session.id](const Result<std::optional<Replay>>& replay) {
-                    const auto self = weak.lock();
-                    if (self == nullptr) return call->answer(rpc::detail_error(503, "shutting down"));
-                    self->revive(call, name, replay);
+                  [weak = weak_from_this(), call, session](const Result<std::optional<Replay>>& replay) {
+                    if (const auto self = weak.lock()) self->revive(call, session, replay);
                   });
 }
 
 /// On the writer's thread. Whoever had the stream is gone, or it is over.
-void StreamBook::revive(const std::shared_ptr<Call>& call, const std::string& session,
+void StreamBook::revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
                         const Result<std::optional<Replay>>& replay) {
   StreamFacts facts;
   if (replay.ok() && *replay) {
@@ -130,7 +126,7 @@ void StreamBook::revive(const std::shared_ptr<Call>& call, const std::string& se
     closed = closed_;
   }
   if (closed) return stream->end(kComeBackSoonMs);
-  say_what_waited(session);
+  say_what_waited(session.id);
 }
 
 std::shared_ptr<Stream> StreamBook::answer_to(const std::shared_ptr<Call>& call, const mcp::SessionRecord* session,
@@ -202,13 +198,18 @@ void StreamBook::say_what_waited(const std::string& session) {
   for (std::string& json : waiting) static_cast<void>(ask(session, std::move(json)));
 }
 
-void StreamBook::tell_all(std::string_view json) {
-  std::vector<std::string> names;
+void StreamBook::tell_all(std::string_view json,
+                          const std::function<bool(const std::string& session, const std::string& server_id)>& wants) {
+  std::vector<std::pair<std::string, std::string>> listening;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [session, each] : sessions_) names.push_back(session);
+    for (const auto& [session, each] : sessions_) {
+      if (!each.listening.empty()) listening.emplace_back(session, each.server_id);
+    }
   }
-  for (const std::string& name : names) static_cast<void>(tell(name, json, false));
+  for (const auto& [session, server_id] : listening) {
+    if (wants(session, server_id)) static_cast<void>(tell(session, json, false));
+  }
 }
 
 bool StreamBook::end_sessions(const std::function<bool(const std::string& session)>& gone) {
@@ -231,8 +232,8 @@ std::size_t StreamBook::open() {
   const std::lock_guard lock(mutex_);
   std::size_t count = 0;
   for (const auto& [name, session] : sessions_) {
-    count += static_cast<std::size_t>(
-        std::count_if(session.listening.begin(), session.listening.end(), [](const auto& each) { return each->heard(); }));
+    count += static_cast<std::size_t>(std::count_if(session.listening.begin(), session.listening.end(),
+                                                    [](const auto& each) { return each->heard(); }));
   }
   return count;
 }

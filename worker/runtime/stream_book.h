@@ -48,13 +48,14 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   /// It has been answered.
   void forget(const std::string& session, const Stream* stream);
 
-  /// Sends a JSON-RPC message to one stream of the session: a GET's, else (if `to_answers`) that of an answer under way.
-  /// False: there is none that takes it.
+  /// Sends a JSON-RPC message to one stream of the session: a GET's, else (if `to_answers`) that of an answer under
+  /// way. False: there is none that takes it.
   bool tell(const std::string& session, std::string_view json, bool to_answers = true);
   /// The same; it waits for the next stream if there is none. False: too many wait.
   bool ask(const std::string& session, std::string json);
-  /// To every session that listens.
-  void tell_all(std::string_view json);
+  /// To every session that listens and of which `wants` says so, without a lock.
+  void tell_all(std::string_view json,
+                const std::function<bool(const std::string& session, const std::string& server_id)>& wants);
 
   /// Asks `gone` of the next kMostAsked sessions, without a lock, and ends the streams of those that are. True: those
   /// were the last, and the next call begins anew.
@@ -69,6 +70,7 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
  private:
   using Streams = std::vector<std::shared_ptr<Stream>>;
   struct Session {
+    std::string server_id;
     Streams listening;  // the one opened last hears the messages
     Streams answering;  // the oldest first
     std::deque<std::string> waiting;
@@ -77,8 +79,8 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   [[nodiscard]] StreamFacts facts_of(const mcp::SessionRecord& session) const;
   [[nodiscard]] std::shared_ptr<Stream> find(const std::string& session, const std::string& token);
   /// Enters a GET's stream; false: there are too many.
-  bool enlist(const std::string& session, const std::shared_ptr<Stream>& stream);
-  void revive(const std::shared_ptr<Call>& call, const std::string& session,
+  bool enlist(const mcp::SessionRecord& session, const std::shared_ptr<Stream>& stream);
+  void revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
               const Result<std::optional<Replay>>& replay);
   /// What waited, if a stream takes it.
   void say_what_waited(const std::string& session);
