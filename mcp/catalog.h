@@ -30,7 +30,7 @@ enum class NameRule : std::uint8_t {
   /// Those that collide, all of them. If such a name collides again, the plain one gets its upstream too.
   kCollisions,
   kAlways,  ///< all: whoever joins later changes nobody's name
-  kNever,   ///< none: the first upstream of the list keeps the key, the others' entries are dropped
+  kFirst,   ///< none: the first upstream of the list keeps the key, the others' entries are dropped
 };
 
 struct MergeOptions {

@@ -118,7 +118,7 @@ TEST(Catalog, always_prefixes_every_name_so_that_nobody_who_joins_changes_one) {
 TEST(Catalog, never_leaves_a_key_to_the_first_who_has_it) {
   const std::vector<UpstreamList> lists = {{"a", {R"({"uri":"x://1","name":"same"})"}},
                                            {"b", {R"({"uri":"x://1"})", R"({"uri":"x://2","name":"same"})"}}};
-  const MergedList catalog = merge(lists, {.key = "uri", .rule = NameRule::kNever});
+  const MergedList catalog = merge(lists, {.key = "uri", .rule = NameRule::kFirst});
   EXPECT_THAT(merged(lists, catalog, "uri"), ElementsAre("x://1→a:x://1", "x://2→b:x://2"));
   EXPECT_THAT(catalog.dropped, ElementsAre("b/x://1"));
 }

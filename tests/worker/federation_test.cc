@@ -60,7 +60,7 @@ TEST(Federation, names_are_as_configured_whoever_joins_later) {
     EXPECT_EQ(house.pick("tools/call", R"({"name":"a.t"})"), R"(a "a.t"→"t")");
   }
   Gathering house;
-  house.options.names = mcp::NameRule::kNever;
+  house.options.names = mcp::NameRule::kFirst;
   house.server("a")->lists = {{"tools/list", tools({"t"})}};
   house.server("b")->lists = {{"tools/list", tools({"t"})}};
   EXPECT_EQ(house.list(Listing::kTools), answered(tools({"t"})));

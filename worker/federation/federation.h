@@ -46,7 +46,8 @@ struct ServerView {
 };
 
 struct FederationOptions {
-  mcp::NameRule names = mcp::NameRule::kCollisions;  ///< of tools and prompts; URIs stay what they are
+  using Names = mcp::NameRule;
+  Names names = Names::kCollisions;  ///< of tools and prompts; URIs stay what they are
   std::string separator = "-";
   Duration patience = std::chrono::seconds(1);        ///< of introduce() with upstreams that were never asked
   Duration ttl = std::chrono::seconds(30);            ///< how long a list is served before its upstream is asked again

@@ -304,7 +304,7 @@ const ListViewRef& ListCache::merged(std::size_t scope) {
   }
   mcp::MergeOptions options;
   options.key = kind_.key;
-  options.rule = kind_.renames ? options_.rule : mcp::NameRule::kNever;
+  options.rule = kind_.renames ? options_.rule : mcp::NameRule::kFirst;
   options.separator = options_.separator;
   if (kind_.member == "tools" && who.tools) options.only = &*who.tools;
   next->merged = mcp::merge_lists(lists, options);
