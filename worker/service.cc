@@ -2,12 +2,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "worker/peers/http_relay.h"
 #include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
@@ -60,7 +63,7 @@ FederationOptions federation_options(const link::v1::WorkerConfig& config) {
   options.page_entries = config.limits().page_entries();
   const auto& said = config.federation();
   if (said.names() == "always") options.names = mcp::NameRule::kAlways;
-  if (said.names() == "first") options.names = mcp::NameRule::kNever;
+  if (said.names() == "first") options.names = mcp::NameRule::kFirst;
   if (!said.separator().empty()) options.separator = said.separator();
   if (said.patience_ms() != 0) options.patience = std::chrono::milliseconds(said.patience_ms());
   for (const auto& server : config.servers()) {
@@ -153,6 +156,7 @@ Result<std::unique_ptr<Service>> Service::open(const rpc::Link::Received& config
 
 Status Service::build(const link::v1::WorkerConfig& config) {
   log::init("ringside-worker", config.log_level());
+  auto peers = RS_TRY(PeerDoor::open(config.runtime_dir()));
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_client_ = std::make_unique<http::Client>(client_options);
@@ -160,10 +164,14 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
+  options.home = peers->address();
+  options.relay = std::make_shared<HttpRelay>();
   runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(stores),
                                        make_upstreams(config, *http_client_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);
+  peers_ = std::move(peers);
+  peers_->serve(*runtime_);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
   pulse_.emplace(doors_->loops());
   return {};
@@ -171,8 +179,12 @@ Status Service::build(const link::v1::WorkerConfig& config) {
 
 void Service::drain(Duration within) {
   draining_.store(true, std::memory_order_relaxed);
+  const auto end = std::chrono::steady_clock::now() + within;
   runtime_->end_streams();
   doors_->drain(within);
+  // Only now: as long as our own doors have calls, this is where their sessions are.
+  peers_->drain(std::max<Duration>(end - std::chrono::steady_clock::now(), Duration(0)));
+  runtime_->leave_home();
 }
 
 void Service::follow_epoch_page(int fd) {

@@ -78,7 +78,7 @@ bool Homes::settle(const std::shared_ptr<Call>& call, Sessions::Record& record, 
                     rpc::backend_down(id_of(*call), "the session's worker is not available", rpc::Origin::kModule));
     return false;
   }
-  relay_->send(call, record->id, record->home,
+  relay_->send(call, ledger_, record->id, record->home,
                [self = shared_from_this(), call, record, again, tries](Relay::Outcome outcome) {
                  if (outcome != Relay::Outcome::kAnswered) self->relayed(call, record, again, tries + 1, outcome);
                });
@@ -90,6 +90,9 @@ void Homes::relayed(const std::shared_ptr<Call>& call, Sessions::Record record, 
   switch (outcome) {
     case Relay::Outcome::kAnswered:
       return;
+    case Relay::Outcome::kGivenUp:
+      return ledger_->answer(
+          call, rpc::backend_down(id_of(*call), "the session's worker did not answer in time", rpc::Origin::kModule));
     case Relay::Outcome::kNotReached:
       if (!take(call, record, record->home)) return;
       break;

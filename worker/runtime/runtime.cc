@@ -165,6 +165,7 @@ Runtime::Runtime(RuntimeOptions options, const Clock& clock, Stores stores,
                                      std::move(invalidate))) {}
 
 Runtime::~Runtime() {
+  if (state_->options.relay) state_->options.relay->close();
   state_->streams->end_all();
   state_->backends->close();
   if (state_->writer) state_->writer->stop();
