@@ -14,8 +14,11 @@ namespace {
 
 using link::v1::UpstreamConfig;
 
-constexpr std::array<std::string_view, 9> kMembers{"command", "args",    "env",  "cwd",     "url",
-                                                   "headers", "builtin", "type", "disabled"};
+constexpr std::array<std::string_view, 12> kMembers{"command",  "args",    "env",       "cwd",
+                                                    "url",      "headers", "builtin",   "type",
+                                                    "disabled", "shared",  "timeoutMs", "concurrency"};
+constexpr std::uint64_t kDayMs = 86'400'000;
+constexpr std::uint64_t kMostConcurrency = 100'000;
 
 bool is_server_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
@@ -59,9 +62,10 @@ class ServerReader {
     if (!entry_.is(JsonNode::Kind::kObject) || disabled || !choose_kind()) return std::nullopt;
     config_.set_name(name);
     entry_.each_member("an object", [&](const std::string& key, const Field& field) {
-      const bool used = config_.has_stdio()  ? read_stdio(key, field)
-                        : config_.has_http() ? read_http(key, field)
-                                             : read_builtin(key, field);
+      const bool used =
+          config_.has_builtin()
+              ? read_builtin(key, field)
+              : read_common(key, field) || (config_.has_stdio() ? read_stdio(key, field) : read_http(key, field));
       if (!used && key != "disabled") unused(key, field);
     });
     return config_;
@@ -90,6 +94,26 @@ class ServerReader {
       if (!near.empty()) return "; did you mean \"" + std::string(near) + "\" by \"" + key + "\"?";
     }
     return {};
+  }
+
+  /// What servers of both real kinds have.
+  bool read_common(const std::string& key, const Field& field) {
+    if (key == "shared") {
+      bool shared = false;
+      field.read(shared);
+      config_.set_shared(shared);
+    } else if (key == "timeoutMs") {
+      std::uint64_t timeout_ms = 0;
+      field.read(timeout_ms, 1, kDayMs);
+      config_.set_timeout_ms(timeout_ms);
+    } else if (key == "concurrency") {
+      std::uint64_t concurrency = 0;
+      field.read(concurrency, 1, kMostConcurrency);
+      config_.set_concurrency(static_cast<std::uint32_t>(concurrency));
+    } else {
+      return false;
+    }
+    return true;
   }
 
   bool read_stdio(const std::string& key, const Field& field) {

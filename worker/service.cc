@@ -4,50 +4,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "worker/make_upstreams.h"
 #include "worker/peers/http_relay.h"
-#include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr auto kStoreEvery = std::chrono::seconds(1);
-
-std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
-
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
-  std::vector<std::unique_ptr<Upstream>> upstreams;
-  for (const auto& entry : config.upstreams()) {
-    if (entry.has_http()) {
-      HttpUpstreamOptions options;
-      options.name = entry.name();
-      options.url = entry.http().url();
-      options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      upstreams.push_back(make_http_upstream(std::move(options), client));
-    } else if (entry.has_stdio()) {
-      StdioUpstreamOptions options;
-      options.name = entry.name();
-      options.command = entry.stdio().command();
-      options.args = {entry.stdio().args().begin(), entry.stdio().args().end()};
-      options.env = {entry.stdio().env().begin(), entry.stdio().env().end()};
-      options.cwd = entry.stdio().cwd();
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      options.guard_program = guard_program();
-      upstreams.push_back(make_stdio_upstream(std::move(options)));
-    } else {
-      upstreams.push_back(make_builtin_upstream(entry.name()));
-    }
-  }
-  return upstreams;
-}
 
 EventLimits event_limits(const link::v1::WorkerConfig& config) {
   EventLimits limits;
@@ -159,7 +127,7 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   auto peers = RS_TRY(PeerDoor::open(config.runtime_dir()));
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
-  http_client_ = std::make_unique<http::Client>(client_options);
+  http_roads_ = std::make_unique<HttpRoads>(client_options);
   Stores stores = RS_TRY(open_sqlite_stores(config.runtime_dir(), event_limits(config)));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
@@ -167,7 +135,7 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   options.home = peers->address();
   options.relay = std::make_shared<HttpRelay>();
   runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(stores),
-                                       make_upstreams(config, *http_client_), epoch_.counter(),
+                                       make_upstreams(config, *http_roads_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);
   peers_ = std::move(peers);

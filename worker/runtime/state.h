@@ -48,10 +48,6 @@ struct Runtime::State : std::enable_shared_from_this<Runtime::State> {
         notices(std::make_shared<Notices>(backends, federation, streams, questions, residents)),
         forward(std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, forward_parts())) {
     backends->attach(notices);
-    backends->on_tools_changed([weak = std::weak_ptr(notices)](std::size_t upstream) {
-      const auto told = weak.lock();
-      if (told) told->list_changed(upstream, nullptr, UpstreamSink::List::kTools);
-    });
   }
 
   const RuntimeOptions options;

@@ -39,6 +39,10 @@ bool is_success(int http_status) { return http_status >= 200 && http_status < 30
 
 }  // namespace
 
+bool is_media_type(std::string_view content_type, std::string_view type) {
+  return same_text(media_type(content_type), type);
+}
+
 Post::Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size_t max_body_bytes,
            mcp::EnvelopeReader& reader, Hooks hooks)
     : upstream_(upstream),
@@ -52,13 +56,12 @@ void Post::on_head(int status, const mcp::Headers& headers) {
   http_status_ = status;
   session_id_ = headers.get("mcp-session-id");
   content_type_ = headers.get("content-type");
-  const auto type = media_type(content_type_);
   form_ = Form::kOther;
   if (!id_) return;
-  if (same_text(type, "application/json")) {
+  if (is_media_type(content_type_, "application/json")) {
     form_ = Form::kJson;
     body_.reserve(std::min(stated_length(headers), kMaxTrustedLength) + mcp::kBodyPadding);
-  } else if (same_text(type, "text/event-stream") && is_success(status)) {
+  } else if (is_media_type(content_type_, mcp::kEventStream) && is_success(status)) {
     form_ = Form::kEvents;
   }
 }
@@ -89,6 +92,8 @@ void Post::on_done(const Status& status) {
 }
 
 void Post::event(mcp::SseEvent&& event) {
+  if (event.id) last_event_id_ = std::move(*event.id);
+  if (event.retry_ms) retry_ms_ = event.retry_ms;
   if (event.data.empty()) return;
   auto incoming = understand(reader_, event.data);
   using Kind = Incoming::Kind;
@@ -97,8 +102,10 @@ void Post::event(mcp::SseEvent&& event) {
     if (hooks_.lingers) hooks_.lingers();
   } else if ((incoming.kind == Kind::kProgress || incoming.kind == Kind::kNotice) && hooks_.notice && !finished_) {
     reader_is_slow_ = !hooks_.notice(std::move(event.data)) || reader_is_slow_;
+  } else if (incoming.kind == Kind::kQuestion && hooks_.question && !finished_) {
+    hooks_.question(std::move(incoming), std::move(event.data));
   } else if (hooks_.message) {
-    hooks_.message(std::move(incoming));
+    hooks_.message(std::move(incoming), std::move(event.data));
   }
 }
 
@@ -110,7 +117,8 @@ http::Flow Post::discard(std::string_view bytes) {
 void Post::finish(Result<std::string> answer) {
   finished_ = true;
   const auto result = std::exchange(hooks_.result, nullptr);
-  result({std::move(answer), http_status_, std::move(session_id_)});
+  const bool broke_off = form_ == Form::kEvents && !answer.ok() && !too_large_;
+  result({std::move(answer), http_status_, std::move(session_id_), broke_off, std::move(last_event_id_), retry_ms_});
 }
 
 Result<std::string> Post::conclude(const Status& status) {

@@ -19,9 +19,15 @@ namespace ringside::worker {
 struct PostResult {
   /// The answer's bytes, or why there is none. For a notification: an empty string once it was accepted.
   Result<std::string> answer = Error{};
-  int http_status = 0;     ///< 0: no head came
-  std::string session_id;  ///< the mcp-session-id header
+  int http_status = 0;          ///< 0: no head came
+  std::string session_id;       ///< the mcp-session-id header
+  bool broke_off = false;       ///< an event stream came, and no answer in it
+  std::string last_event_id;    ///< of such a stream; empty: none, so that it cannot be resumed
+  std::optional<int> retry_ms;  ///< how long the server wants a client to wait first
 };
+
+/// Whether a content-type names this media type, in any case and with any parameters.
+[[nodiscard]] bool is_media_type(std::string_view content_type, std::string_view type);
 
 class Post final : public http::Exchange {
  public:
@@ -29,9 +35,10 @@ class Post final : public http::Exchange {
     std::function<void(PostResult)> result;  ///< exactly once
     /// A notification before the result, which is the caller's; false as UpstreamRequest::on_message. May be null.
     std::function<bool(std::string)> notice;
-    std::function<void(Incoming)> message;  ///< other messages of the stream, before or after the result
-    std::function<void()> lingers;          ///< the answer came; the stream goes on
-    std::function<void()> over;             ///< the exchange is over; last of all
+    std::function<void(Incoming, std::string)> question;  ///< a question before the result. May be null.
+    std::function<void(Incoming, std::string)> message;   ///< other messages of the stream, before or after the result
+    std::function<void()> lingers;                        ///< the answer came; the stream goes on
+    std::function<void()> over;                           ///< the exchange is over; last of all
   };
 
   /// `id`: the answer to wait for; none for a notification. `reader` belongs to the HTTP client's thread.
@@ -60,6 +67,8 @@ class Post final : public http::Exchange {
   Form form_ = Form::kNone;
   int http_status_ = 0;
   std::string session_id_;
+  std::string last_event_id_;
+  std::optional<int> retry_ms_;
   std::string content_type_;
   std::string body_;
   mcp::SseParser events_;

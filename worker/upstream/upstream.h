@@ -1,6 +1,7 @@
 #pragma once
 // What the runtime forwards to: an MCP server over Streamable HTTP, one that is our stdio child, or the builtin tools.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -50,7 +51,8 @@ class UpstreamSink {
   virtual void notice(std::size_t upstream, const PersonaRef& persona, std::string method, std::string message) = 0;
   /// False: nobody can be asked, and the upstream is told so.
   virtual bool question(std::size_t upstream, const PersonaRef& persona, UpstreamQuestion question) = 0;
-  /// A new upstream session stands in the place of a lost one: levels and subscriptions are to be said again.
+  /// The persona has a new upstream session, its first in this worker or one in the place of a lost one: levels and
+  /// subscriptions are to be said again. Of the conversation that all share: it was lost.
   virtual void reopened(std::size_t upstream, const PersonaRef& persona) = 0;
 };
 
@@ -70,13 +72,13 @@ struct UpstreamRequest {
   PersonaRef persona = {};
   /// May be sent again where the first may have run.
   bool repeatable = false;
-  /// A question on this request's own stream, as on_message. Null, or false: nobody can be asked.
+  /// A question on this request's own stream, as on_message. False: nobody can be asked. Null: the sink is asked.
   std::function<bool(UpstreamQuestion)> on_question = {};
 };
 
 /// The whole JSON-RPC response with that id, validated as JSON, as the bytes that came. Errors: kUnavailable (not
 /// reached, or gone before an answer began), kUpstream (HTML, garbage, died in mid-answer), kTimeout, kCancelled,
-/// kTooLarge.
+/// kTooLarge, kFull (as many conversations or children as allowed).
 using UpstreamDone = std::function<void(Result<std::string> response)>;
 
 /// Thread-safe. Opens its session (initialize, notifications/initialized) when the first request comes, and again when
@@ -101,7 +103,8 @@ class Upstream {
   virtual void reply(const PersonaRef& /*persona*/, std::string /*message*/) {}
   /// A client's notification.
   virtual void notify(const PersonaRef& /*persona*/, std::string /*message*/) {}
-  /// From now on the persona's conversation is kept open to hear what the upstream says of its own accord.
+  /// From now on what the upstream says of its own accord in the persona's conversation is heard: over HTTP by a GET
+  /// stream, while it stands. Opens no conversation by itself: one in which nothing was asked has nothing to say.
   virtual void listen(const PersonaRef& /*persona*/) {}
   /// The session has ended, and its conversation with it.
   virtual void end(const std::string& /*session*/) {}

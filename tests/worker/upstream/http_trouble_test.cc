@@ -34,7 +34,7 @@ class HttpTrouble : public testing::Test {
     options.name = "peer";
     options.url = url;
     options.max_body_bytes = 1 << 20U;
-    return make_http_upstream(std::move(options), client_);
+    return make_http_upstream(std::move(options), roads_);
   }
   // What a call gets from a server that answers it so; the next call must be served.
   Code code_of(Answering answering) {
@@ -45,7 +45,7 @@ class HttpTrouble : public testing::Test {
     return code;
   }
 
-  http::Client client_{{}};
+  HttpRoads roads_{http::ClientOptions{}};
 };
 
 TEST_F(HttpTrouble, html_or_anything_else_is_no_answer) {
