@@ -205,11 +205,15 @@ Result<Datagram> receive_message(int socket, std::size_t max_bytes) {
       datagram.descriptors.emplace_back(fd);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  // The kernel cuts the list where there is no room for it, and where a descriptor finds no free number with us.
+  const bool cut = (message.msg_flags & MSG_CTRUNC) != 0;
+  datagram.descriptors_lost = cut && datagram.descriptors.size() < kMaxDescriptors;
+  if (datagram.descriptors_lost) datagram.descriptors.clear();
+  if ((message.msg_flags & MSG_TRUNC) != 0 || (cut && !datagram.descriptors_lost)) {
     return Error{Code::kPeerLied, 0, "a message was longer, or carried more descriptors, than the protocol allows"};
   }
   datagram.bytes.resize(static_cast<std::size_t>(received));
-  datagram.end_of_file = received == 0 && datagram.descriptors.empty();
+  datagram.end_of_file = received == 0 && datagram.descriptors.empty() && !datagram.descriptors_lost;
   return datagram;
 }
 

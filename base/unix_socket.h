@@ -50,7 +50,8 @@ inline constexpr std::size_t kMaxDescriptors = 8;
 struct Datagram {
   std::string bytes;
   std::vector<UniqueFd> descriptors;
-  bool end_of_file = false;  ///< the other end is closed; bytes is empty
+  bool end_of_file = false;       ///< the other end is closed; bytes is empty
+  bool descriptors_lost = false;  ///< some came, and this process had no number free for them: none is here
 };
 
 /// Sends one message of a SEQPACKET socket. kFull when a non-blocking socket has no room, kUnavailable when the peer is

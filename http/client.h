@@ -26,12 +26,15 @@ struct ClientRequest {
   std::string unix_socket;  ///< connect here instead of the URL's host; empty: no
   mcp::Headers headers;     ///< sent as they are, but for those that frame a message (content-length, …)
   std::string body;         ///< not copied on its way
-  /// May be sent again when a kept connection turns out to be dead. Otherwise that is kUnavailable: the server may have
-  /// run the request before it closed.
+  /// May be sent again when a kept connection turns out to be dead. Otherwise that is done only where the connection
+  /// did not take the whole request, so that no server can have run it, and is kUnavailable where it did.
   bool repeatable = false;
   Duration connect_timeout = std::chrono::seconds(5);
   SteadyTime deadline = SteadyTime::max();  ///< of the whole exchange
 };
+
+/// True for a kUnavailable where the server cannot have had the whole request: nothing of it ran.
+[[nodiscard]] bool never_arrived(const Error& error);
 
 /// What whoever takes a body says to each piece of it.
 enum class Flow {

@@ -1,5 +1,7 @@
 #include "http/connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
@@ -29,8 +31,10 @@ Connection::Connection(ConnectionHost& host, boost::asio::io_context& io, Socket
 void Connection::start() { read(); }
 
 void Connection::drain() {
-  if (state_ == State::kIdle) return close();
-  closing_ = true;
+  if (state_ == State::kIdle) return hang_up();
+  // An answer whose head is out has promised to take another request; see on_answered.
+  const bool promised = state_ == State::kAnswering || streaming_;
+  if (!promised) closing_ = true;
 }
 
 void Connection::close() {
@@ -46,6 +50,7 @@ void Connection::close() {
 void Connection::sweep(Time time) {
   if (deadline_ > time) return;
   if (state_ == State::kReading) return refuse(408, "The request took too long");
+  if (state_ == State::kIdle && !hung_up_) return hang_up();
   close();
 }
 
@@ -77,8 +82,9 @@ void Connection::on_read(const boost::system::error_code& error, std::size_t byt
 }
 
 void Connection::on_end_of_input(bool broken) {
-  // A complete answer is still owed to a client that has only closed its sending half.
-  if (state_ == State::kAnswering && !broken) {
+  // A complete answer is still owed to a client that has only closed its sending half, and any to one whose sending
+  // half we have closed.
+  if (!broken && (state_ == State::kAnswering || (state_ == State::kHandling && hung_up_))) {
     closing_ = true;
     return;
   }
@@ -120,7 +126,7 @@ void Connection::handle() {
   deadline_ = Time::max();
   ++request_;
   streaming_ = false;
-  closing_ = !form_.keep_alive || host_.draining();
+  closing_ = !form_.keep_alive || host_.draining() || hung_up_;
   read();
   host_.handler()(std::move(request), mailbox_->responder(request_));
 }
@@ -194,10 +200,25 @@ void Connection::complete() {
 
 void Connection::on_answered() {
   if (refused_) return linger();
-  if (closing_ || host_.draining()) return close();
+  if (closing_) return close();
   state_ = State::kIdle;
+  streaming_ = false;
   deadline_ = now() + host_.options().idle_timeout;
-  advance();
+  if (host_.draining()) hang_up();
+  if (state_ == State::kIdle) advance();
+}
+
+/// Ends a connection that has told its client to go on. A request may be on its way at this moment, and must not be
+/// lost between the two of us. On a Unix socket the kernel draws the line: from here on the client's send fails, so it
+/// knows that nothing of it ran, and what came before is read, answered, and the end of file after it closes. Over TCP
+/// there is no such line; a client has to live with that (RFC 9112, 9.3.1).
+void Connection::hang_up() {
+  boost::system::error_code error;
+  const auto address = socket_.local_endpoint(error);
+  if (error || address.protocol().family() != AF_UNIX) return close();
+  hung_up_ = true;
+  socket_.shutdown(Socket::shutdown_receive, error);
+  if (error) close();
 }
 
 void Connection::linger() {

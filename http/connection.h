@@ -22,7 +22,7 @@ class ConnectionHost {
   virtual ~ConnectionHost() = default;
   [[nodiscard]] virtual const ServerOptions& options() const = 0;
   [[nodiscard]] virtual const Handler& handler() const = 0;
-  /// No further request is read once an answer is written.
+  /// Connections are to end: the next answer says that it is the last.
   [[nodiscard]] virtual bool draining() const = 0;
   /// Called once; the connection is let go.
   virtual void closed(Connection& connection) = 0;
@@ -38,7 +38,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Connection& operator=(const Connection&) = delete;
 
   void start();
-  /// Closes at once if nothing is under way; otherwise after the answer.
+  /// Ends once what has been sent is answered; see Server::drain.
   void drain();
   /// Closes at once; a handler that is at work hears on_gone.
   void close();
@@ -68,6 +68,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void write_chunk(std::string bytes);
   void complete();
   void on_answered();
+  void hang_up();
   void linger();
 
   void enqueue(std::string bytes);
@@ -86,6 +87,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool streaming_ = false;  // the head of a chunked answer is out
   bool closing_ = false;    // the answer under way is the connection's last
   bool refused_ = false;
+  bool hung_up_ = false;  // the client can send nothing more; what it has sent is still answered
   bool read_pending_ = false;
   bool read_aside_ = false;  // the pending read goes to aside_, not into the reader
   // A read is pending while the reader works on what it has, to see the client go; it must not write into the reader

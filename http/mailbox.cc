@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "base/backlog.h"
 #include "http/connection.h"
 
 namespace ringside::http {
@@ -46,7 +47,7 @@ bool Mailbox::push(AnswerPart part) {
     const std::lock_guard lock(mutex_);
     if (connection_ == nullptr || part.request <= completed_) return true;
     if (part.kind == AnswerPart::Kind::kData) unwritten_ += part.response.body.size();
-    has_room = unwritten_ < kMuch;
+    has_room = unwritten_ < kMuchUnread;
     owes_room_ = owes_room_ || !has_room;
     parts_.push_back(std::move(part));
     // While the mailbox is open the loop lives, and it is closed under this lock: posting under it is safe.
@@ -69,7 +70,7 @@ void Mailbox::written() {
     for (const auto& part : parts_) {
       if (part.kind == AnswerPart::Kind::kData) unwritten_ += part.response.body.size();
     }
-    if (unwritten_ >= kMuch || !std::exchange(owes_room_, false)) return;
+    if (unwritten_ >= kMuchUnread || !std::exchange(owes_room_, false)) return;
     room = room_;
   }
   if (room) room();

@@ -25,9 +25,6 @@ struct AnswerPart {
   mcp::Response response;     ///< kWhole: all of it; kBegin: status and headers; kData: the body
 };
 
-/// Of an answer, unwritten: whoever sends it had better wait.
-inline constexpr std::size_t kMuch = 256UL * 1024;
-
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
  public:
   Mailbox(boost::asio::io_context& io, Connection& connection) : io_(&io), connection_(&connection) {}

@@ -66,7 +66,8 @@ class Server {
   /// Runs `what` on the server's thread, soon. Any thread.
   void run(std::function<void()> what);
   /// Answers what is under way, accepts nothing new, closes idle connections; `drained` is called once all are closed,
-  /// on the server's thread.
+  /// on the server's thread. On a Unix socket each request that the client could send whole is answered, also one that
+  /// crossed with the end; a send that comes too late fails. Over TCP such a request is lost.
   void drain(std::function<void()> drained);
   [[nodiscard]] std::size_t open_connections() const;
 

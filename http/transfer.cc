@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +15,10 @@ namespace ringside::http {
 namespace {
 
 constexpr long kBufferBytes = 128L * 1024;
+
+// After these nothing of the request ran; see never_arrived.
+constexpr std::string_view kRefused = "connection refused";
+constexpr std::string_view kCutShort = "connection closed before the request was sent";
 
 // How a message is framed and on which connection it travels is decided here, never by a caller's header: a second
 // content-length is how requests are smuggled.
@@ -129,7 +134,14 @@ void Transfer::set_method() {
   if (has_body) {
     set(CURLOPT_POST, 1L);
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
-    set(CURLOPT_POSTFIELDS, request_.body.data());
+    if (goes_with_head()) {
+      set(CURLOPT_POSTFIELDS, request_.body.data());
+    } else {
+      set(CURLOPT_READFUNCTION, &Transfer::body_callback);
+      set(CURLOPT_READDATA, static_cast<void*>(this));
+      set(CURLOPT_SEEKFUNCTION, &Transfer::body_seek_callback);
+      set(CURLOPT_SEEKDATA, static_cast<void*>(this));
+    }
   } else if (request_.method == "HEAD") {
     set(CURLOPT_NOBODY, 1L);
   } else {
@@ -157,13 +169,40 @@ std::size_t Transfer::data_callback(char* bytes, std::size_t size, std::size_t c
   return static_cast<Transfer*>(self)->take_data({bytes, size * count});
 }
 
+std::size_t Transfer::body_callback(char* into, std::size_t size, std::size_t count, void* self) {
+  auto* transfer = static_cast<Transfer*>(self);
+  const std::size_t bytes = transfer->request_.body.copy(into, size * count, transfer->body_at_);
+  transfer->body_at_ += bytes;
+  transfer->body_read_ = std::max(transfer->body_read_, transfer->body_at_);
+  return bytes;
+}
+
+int Transfer::body_seek_callback(void* self, curl_off_t offset, int origin) {
+  auto* transfer = static_cast<Transfer*>(self);
+  if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+  transfer->body_at_ = std::min(static_cast<std::size_t>(offset), transfer->request_.body.size());
+  return CURL_SEEKFUNC_OK;
+}
+
 // curl sends a request again by itself when a kept connection closes before the answer's first byte. The server may
 // have run it all the same, so only what is safe to repeat may go twice.
 int Transfer::prerequest_callback(void* self, char*, char*, int, int) {
   auto* transfer = static_cast<Transfer*>(self);
-  if (transfer->times_sent_++ == 0 || transfer->request_.repeatable) return CURL_PREREQFUNC_OK;
+  const bool again = transfer->times_sent_++ > 0;
+  if (!again || transfer->request_.repeatable || !transfer->sent_whole()) {
+    curl_easy_getinfo(transfer->easy_.get(), CURLINFO_REQUEST_SIZE, &transfer->sent_before_);
+    transfer->body_at_ = transfer->body_read_ = 0;
+    return CURL_PREREQFUNC_OK;
+  }
   transfer->give_up({Code::kUnavailable, 0, "connection closed before an answer"});
   return CURL_PREREQFUNC_ABORT;
+}
+
+// By what curl has read of a large body: what it has not read, it has not sent.
+bool Transfer::sent_whole() const {
+  long sent = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_REQUEST_SIZE, &sent);
+  return sent > sent_before_ && (goes_with_head() || body_read_ == request_.body.size());
 }
 
 std::size_t Transfer::give_up(Error reason) {
@@ -243,7 +282,7 @@ Status Transfer::outcome(CURLcode code) const {
     case CURLE_COULDNT_RESOLVE_PROXY:
       return error(Code::kUnavailable, "name could not be resolved");
     case CURLE_COULDNT_CONNECT:
-      return error(Code::kUnavailable, "connection refused");
+      return error(Code::kUnavailable, kRefused);
     case CURLE_OPERATION_TIMEDOUT:
       return error(Code::kUnavailable, "connecting took too long");
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -258,8 +297,12 @@ Status Transfer::outcome(CURLcode code) const {
     case CURLE_BAD_CONTENT_ENCODING:
       return error(Code::kUpstream, "the answer is not HTTP");
     default:
-      return error(Code::kUnavailable, "connection closed before an answer");
+      return error(Code::kUnavailable, sent_whole() ? "connection closed before an answer" : kCutShort);
   }
+}
+
+bool never_arrived(const Error& error) {
+  return error.code == Code::kUnavailable && (error.message == kRefused || error.message == kCutShort);
 }
 
 }  // namespace ringside::http

@@ -54,12 +54,20 @@ class Transfer {
   void begin_block(std::string_view status_line);
   void add_field(std::string_view line);
   void end_block();
+  /// False when the connection did not take the last byte of the request, which so can nowhere have run.
+  [[nodiscard]] bool sent_whole() const;
+  [[nodiscard]] bool goes_with_head() const { return request_.body.size() <= kMostWithHead; }
   /// Ends the exchange from inside a callback of curl; the reason is what outcome() will say.
   std::size_t give_up(Error reason);
 
   static std::size_t header_callback(char* bytes, std::size_t size, std::size_t count, void* self);
   static std::size_t data_callback(char* bytes, std::size_t size, std::size_t count, void* self);
+  static std::size_t body_callback(char* into, std::size_t size, std::size_t count, void* self);
+  static int body_seek_callback(void* self, curl_off_t offset, int origin);
   static int prerequest_callback(void* self, char*, char*, int, int);
+
+  // What libcurl sends in one piece with the head.
+  static constexpr std::size_t kMostWithHead = std::size_t{64} * 1024;
 
   struct ListDeleter {
     void operator()(curl_slist* list) const { curl_slist_free_all(list); }
@@ -73,6 +81,9 @@ class Transfer {
   std::unique_ptr<curl_slist, ListDeleter> header_list_;
 
   int times_sent_ = 0;
+  long sent_before_ = 0;       // bytes of heads, and of bodies that go with them, by the tries before this one
+  std::size_t body_at_ = 0;    // where curl reads on, in a body that does not go with the head
+  std::size_t body_read_ = 0;  // of it, at the most, in this try
   std::size_t header_bytes_ = 0;
   int status_ = 0;
   mcp::Headers headers_;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
+
+#include "mcp/json_block.h"
 
 namespace ringside::mcp {
 namespace {
@@ -17,25 +20,51 @@ std::size_t skip_space(std::string_view text, std::size_t at) {
   return at;
 }
 
+/// Where the next quote at or behind text[at] stands, escaped or not.
+std::size_t next_quote(std::string_view text, std::size_t at) {
+  if (at >= text.size()) return text.size();
+  const void* found = std::memchr(text.data() + at, '"', text.size() - at);
+  return found == nullptr ? text.size() : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+}
+
+/// Whether the byte at text[at] is, by the backslashes between it and text[from].
+bool is_escaped(std::string_view text, std::size_t from, std::size_t at) {
+  std::size_t run = at;
+  while (run > from && text[run - 1] == '\\') --run;
+  return (at - run) % 2 != 0;
+}
+
+/// 64 bytes of `text` at `at`; zeros behind its end.
+JsonBlock block_at(std::string_view text, std::size_t at) {
+  if (text.size() - at >= kJsonBlock) return json_block(text.data() + at);
+  std::array<char, kJsonBlock> last{};
+  text.copy(last.data(), kJsonBlock, at);
+  return json_block(last.data());
+}
+
+/// Behind the string that text[at] is in, with no escape begun before.
+std::size_t end_inside_string(std::string_view text, std::size_t at) {
+  const std::size_t quote = next_quote(text, at);
+  if (quote == text.size() || !is_escaped(text, at, quote)) return std::min(quote + 1, text.size());
+  // Where one quote is escaped many are, and each would cost a call of memchr.
+  JsonStrings strings(true);
+  for (at = quote + 1; at < text.size(); at += kJsonBlock) {
+    const std::uint64_t quotes = strings.quotes(block_at(text, at));
+    if (quotes != 0) return at + static_cast<std::size_t>(std::countr_zero(quotes)) + 1;
+  }
+  return text.size();
+}
+
 /// Behind the string whose opening quote is text[at].
 std::size_t end_of_string(std::string_view text, std::size_t at) {
   // Most strings are short, and cost less than a call of memchr.
   const std::size_t near = std::min(text.size(), at + kShortString);
-  std::size_t first = at + 1;
-  for (; first < near; ++first) {
-    if (text[first] == '"') return first + 1;
-    if (text[first] == '\\') ++first;
+  std::size_t next = at + 1;
+  for (; next < near; ++next) {
+    if (text[next] == '"') return next + 1;
+    if (text[next] == '\\') ++next;
   }
-  for (std::size_t from = first; from < text.size();) {
-    const void* found = std::memchr(text.data() + from, '"', text.size() - from);
-    if (found == nullptr) break;
-    const auto quote = static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
-    std::size_t run = quote;
-    while (run > first && text[run - 1] == '\\') --run;
-    if ((quote - run) % 2 == 0) return quote + 1;
-    from = quote + 1;
-  }
-  return text.size();
+  return next >= text.size() ? text.size() : end_inside_string(text, next);
 }
 
 enum class Byte : std::uint8_t { kOther, kQuote, kOpen, kClose };
@@ -48,24 +77,37 @@ constexpr std::array<Byte, 256> kBytes = [] {
   return bytes;
 }();
 
+/// Goes through the brackets of a block: where the one stands that closes the outermost, if it does.
+std::optional<std::size_t> close_in_block(std::uint64_t opens, std::uint64_t closes, std::size_t& depth) {
+  for (std::uint64_t brackets = opens | closes; brackets != 0; brackets &= brackets - 1) {
+    const auto place = static_cast<std::size_t>(std::countr_zero(brackets));
+    if ((opens >> place & 1U) != 0) {
+      ++depth;
+    } else if (--depth == 0) {
+      return place;
+    }
+  }
+  return std::nullopt;
+}
+
 /// Behind the container whose opening bracket is text[at].
 std::size_t end_of_container(std::string_view text, std::size_t at) {
   std::size_t depth = 0;
+  JsonStrings strings(false);
   while (at < text.size()) {
-    switch (kBytes[static_cast<unsigned char>(text[at])]) {
-      case Byte::kOther:
-        break;
-      case Byte::kQuote:
-        at = end_of_string(text, at);
-        continue;
-      case Byte::kOpen:
-        ++depth;
-        break;
-      case Byte::kClose:
-        if (--depth == 0) return at + 1;
-        break;
+    const JsonBlock block = block_at(text, at);
+    const std::uint64_t quotes = strings.quotes(block);
+    const std::uint64_t outside = ~strings.inside(quotes);
+    if (const auto place = close_in_block(block.opens & outside, block.closes & outside, depth)) {
+      return at + *place + 1;
     }
-    ++at;
+    at += kJsonBlock;
+    if (outside == 0 && quotes == 0 && block.backslashes == 0) {
+      // In the middle of a long string, whose end memchr finds faster.
+      const std::size_t quote = next_quote(text, at);
+      strings.skip(is_escaped(text, at, quote));
+      at = quote;
+    }
   }
   return text.size();
 }
@@ -230,6 +272,7 @@ MemberWalk::MemberWalk(std::string_view raw_object, std::size_t count) : left_(c
 }
 
 bool MemberWalk::next() {
+  if (!is_passed_) pass_value();
   at_ = skip_space(text_, at_);
   if (at_ < text_.size() && text_[at_] == ',') at_ = skip_space(text_, at_ + 1);
   if (at_ >= text_.size() || text_[at_] != '"') return false;
@@ -237,11 +280,21 @@ bool MemberWalk::next() {
   key_ = text_.substr(at_ + 1, key_end - at_ - 2);
   at_ = skip_space(text_, key_end);
   if (at_ < text_.size() && text_[at_] == ':') at_ = skip_space(text_, at_ + 1);
+  is_passed_ = false;
+  return true;
+}
+
+void MemberWalk::pass_value() {
   const std::size_t end = left_ == 1 ? text_.size() : end_before(text_, at_, left_ == 0 ? 0 : left_ - 1);
   if (left_ > 0) --left_;
   value_ = trim_json(text_.substr(at_, end - at_));
   at_ = end;
-  return true;
+  is_passed_ = true;
+}
+
+std::string_view MemberWalk::value() {
+  if (!is_passed_) pass_value();
+  return value_;
 }
 
 Result<std::optional<std::string_view>> sole_member(std::string_view raw_object, std::string_view key) {

@@ -28,15 +28,18 @@ class MemberWalk {
   [[nodiscard]] bool next();
   /// The raw key without its quotes.
   [[nodiscard]] std::string_view key() const { return key_; }
-  /// The raw value, trimmed.
-  [[nodiscard]] std::string_view value() const { return value_; }
+  /// The raw value, trimmed. Its end is looked for only now: who asks for the key alone does not pay for it.
+  [[nodiscard]] std::string_view value();
 
  private:
+  void pass_value();
+
   std::string_view text_;  // without the closing brace
   std::size_t at_ = 0;
   std::size_t left_ = 0;
   std::string_view key_;
   std::string_view value_;
+  bool is_passed_ = true;  // at_ is behind the member's value, not before it
 };
 
 /// The value of `key` (decoded); nothing without one; kInvalid when it stands there twice.

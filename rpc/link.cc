@@ -34,7 +34,7 @@ Result<Link::Received> Link::receive(google::protobuf::MessageLite& message) {
   if (!datagram.end_of_file && !message.ParseFromString(datagram.bytes)) {
     return Error{Code::kPeerLied, 0, "a packet on the link is no message of the link"};
   }
-  return Received{std::move(datagram.descriptors), datagram.end_of_file};
+  return Received{std::move(datagram.descriptors), datagram.end_of_file, datagram.descriptors_lost};
 }
 
 Result<UniqueFd> to_memfd(const google::protobuf::MessageLite& message) {

@@ -29,6 +29,7 @@ class Link {
   struct Received {
     std::vector<UniqueFd> descriptors;
     bool end_of_file = false;
+    bool descriptors_lost = false;  ///< this process had no number free for them
   };
   /// Receives one message into `message`. kFull: nothing there (non-blocking). kPeerLied: not a message of this link.
   Result<Received> receive(google::protobuf::MessageLite& message);

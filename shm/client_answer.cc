@@ -106,6 +106,7 @@ Result<std::optional<ClientEnd::Taken>> ClientEnd::poll() {
   // Release: pairs with the acquire of completion_head in WorkerEnd::complete; the entry has been read.
   state.ours->completion_head.value.store(state.completion_head, std::memory_order_release);
   step(Step::kCompletionHeadAdvanced);
+  if (more) step(Step::kPieceTaken);
 
   std::optional<Taken> taken(std::in_place);
   taken->slot = entry.slot;

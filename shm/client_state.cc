@@ -102,6 +102,14 @@ void ClientEnd::State::release(Release entry) {
   step(Step::kLoanReleased);
 }
 
+bool ClientEnd::State::must_look_for_room() const {
+  // The worker stores `starved` and `park`, then loads release_tail (WorkerEnd::park); we stored release_tail, now load
+  // the two. All sequentially consistent, so one of us sees the other.
+  const bool starved = theirs->starved.value.load(std::memory_order_seq_cst) != 0;
+  if (starved) step(Step::kCreditGiven);
+  return starved;
+}
+
 void ClientEnd::State::give_back(const WorkerSide& side, Release run) {
   Bell bell;
   {
@@ -109,9 +117,7 @@ void ClientEnd::State::give_back(const WorkerSide& side, Release run) {
     // A worker that is gone wants nothing back, and its successor never lent it.
     if (worker.get() != &side || detached) return;
     release(run);
-    // The worker stores `starved` and `park`, then loads release_tail (WorkerEnd::park); we stored release_tail, now
-    // load the two. All sequentially consistent, so one of us sees the other.
-    if (side.shared->starved.value.load(std::memory_order_seq_cst) != 0) bell = must_ring();
+    if (must_look_for_room()) bell = must_ring();
   }
   ring(bell);
 }
@@ -142,7 +148,8 @@ ClientEnd::State::Bell ClientEnd::State::abandon_slot(std::uint32_t index) {
   release({index, 0});
   hold_slot(index, Use::kAbandoned);
   step(Step::kHandleAbandoned);
-  return held_slots.size() >= kManyHeld ? must_ring() : nullptr;
+  // The blocks of an answer that nobody wants any more may be the room that another waits for.
+  return must_look_for_room() || held_slots.size() >= kManyHeld ? must_ring() : nullptr;
 }
 
 bool ClientEnd::State::worker_has_passed(std::uint32_t submission) const {

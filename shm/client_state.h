@@ -73,6 +73,8 @@ struct ClientEnd::State final : std::enable_shared_from_this<ClientEnd::State> {
   [[nodiscard]] Bell submit(std::uint32_t slot);
   [[nodiscard]] Bell must_ring();
   void release(Release entry);
+  /// After a release: whether the worker waits for room.
+  [[nodiscard]] bool must_look_for_room() const;
   /// A slot and a run of `count` blocks, as far as there are any.
   Result<Claim> claim_run(ClientEnd* end, std::uint32_t count, std::size_t header_bytes, std::size_t body_bytes);
   void free_blocks(SlotUse& slot);

@@ -86,7 +86,8 @@ enum CompletionFlags : std::uint32_t {
   kCompletionInline = 1U << 2U,  // the answer found no room here: RingService.Fetch on the attachment's channel has it
 };
 
-/// Of the FINAL completion behind parts: the worker dropped the rest, since the client read too slowly.
+/// Of a FINAL completion, a call that was cut short. Behind parts of an answer: the worker dropped the rest, since the
+/// client read too slowly. Else: its caller gave up before all parts of the request had come.
 inline constexpr std::int32_t kCutStatus = 499;
 
 /// What the worker says of one call.

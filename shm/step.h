@@ -40,6 +40,17 @@ enum class Step : std::uint8_t {
   kStarved,
   kPartWritten,
   kPartSent,
+  // worker: an answer is streamed: a head, pieces as they come, an end; its writer hears that there is room again
+  kStreamBegun,
+  kPieceKept,
+  kPieceWritten,
+  kPieceSent,
+  kStreamEnded,
+  kStreamSettled,
+  kWriterRoused,
+  // client: a piece, or a part, is taken; its room is given back to a worker that waits for it
+  kPieceTaken,
+  kCreditGiven,
   // handles: the worker read a body, the client gave one up, the worker acknowledged that
   kHandleRead,
   kHandleAbandoned,

@@ -106,14 +106,18 @@ Result<Handle> WorkerEnd::lend(const Handle& request, std::string_view body) {
   }
   write_run(state.pool + block_offset(answer.first_block), {}, body);
   step(Step::kAnswerWritten);
-  const std::lock_guard lock(state.mutex);
-  State::Run& run = state.runs[answer.first_block];
-  if (run.use == State::RunUse::kDropped) {
+  {
+    const std::lock_guard lock(state.mutex);
+    State::Run& run = state.runs[answer.first_block];
+    if (run.use != State::RunUse::kDropped) {
+      run.use = State::RunUse::kLent;
+      return answer;  // its bytes are ordered before the gRPC message that carries it, by the socket
+    }
     state.free_run(answer.first_block);
-    return kStale;
   }
-  run.use = State::RunUse::kLent;
-  return answer;  // its bytes are ordered before the gRPC message that carries it, by the socket
+  // The client rang for this room when it gave the call up, and it was not free yet.
+  if (sends_parts()) send_parts();
+  return kStale;
 }
 
 }  // namespace ringside::shm

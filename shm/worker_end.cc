@@ -22,7 +22,8 @@ Result<std::unique_ptr<WorkerEnd>> WorkerEnd::attach(UniqueFd request_segment, W
   step(Step::kSegmentAdopted);
   reason = fault_of_header(request, Side::kClient, 0);
   if (!reason.empty()) return Error{Code::kPeerLied, 0, "the client's segment does not begin with the header agreed"};
-  Segment response = RS_TRY(Segment::create(options.segment_bytes));
+  Segment response =
+      RS_TRY(options.reserve != nullptr ? options.reserve->take() : Segment::create(options.segment_bytes));
   // Rung once already: see ClientEnd::WorkerSide::ring.
   UniqueFd doorbell(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!doorbell) return Error{Code::kSystem, errno, "no doorbell for a ring"};

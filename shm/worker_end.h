@@ -16,12 +16,13 @@
 #include "base/unique_fd.h"
 #include "shm/copy_budget.h"
 #include "shm/handle.h"
-#include "shm/segment.h"
+#include "shm/segment_reserve.h"
 
 namespace ringside::shm {
 
 struct WorkerEndOptions {
   std::uint64_t segment_bytes = kDefaultSegmentBytes;  ///< of the response segment
+  SegmentReserve* reserve = nullptr;                   ///< of response segments that long; null: one is made
   std::uint64_t ring = 0;
   std::uint32_t generation = 1;
   std::uint32_t features = 0;

@@ -12,11 +12,12 @@
 namespace ringside::shm {
 namespace {
 
-// What a JSON parser may read behind a body's end.
-constexpr std::size_t kParserPadding = 64;
-// Completions that parts of answers may take; the rest of the queue is for the ends of calls.
-constexpr std::uint32_t kPartCredits = kCompletions / 4;
-constexpr int kGivenUpStatus = 499;  // as proxies log it; nobody reads it
+// Runs with parts of answers that may be with the client at once. The queue of completions has room for these, for the
+// ends of all calls, and for as many questions for a next part as a client has runs for parts. It is runs not given
+// back that are counted, and not entries not read: a release rings for whoever waits (`starved`), reading rings nobody.
+constexpr std::uint32_t kPartCredits = 768;
+static_assert(kPartCredits + kSlots + kMaxBlocks / kLeastPartBlocks <= kCompletions);
+static_assert(kMostStreamBlocks <= kPartCredits - kMaxBlocks / kLeastPartBlocks, "a part of any other answer has one");
 
 Completion send_next(std::uint32_t slot, std::uint64_t sequence) {
   Completion entry{};
@@ -86,7 +87,7 @@ Status WorkerEnd::State::drop_arriving(std::uint32_t slot, std::uint64_t sequenc
   entry.sequence = sequence;
   entry.slot = slot;
   entry.flags = kCompletionFinal;
-  entry.status = kGivenUpStatus;
+  entry.status = kCutStatus;
   use.taken = sequence;  // the entry that cancels it may still come
   use.cancelled = false;
   if (use.arriving) first_parts -= use.arriving->first_part;
@@ -213,45 +214,45 @@ bool WorkerEnd::complete_in_parts(std::uint32_t slot, std::uint64_t sequence, in
 void WorkerEnd::send_parts() {
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  state.send_again = true;
-  if (state.sending) return;
+  // Whoever sends looks again after each part that it has written without the lock, so it finds what is new.
+  if (state.sending || state.refused()) return;
   state.sending = true;
   std::uint32_t parked = 0;
-  while (std::exchange(state.send_again, false) && !state.refused()) {
-    // Before the releases are looked at, each time: what another thread has added meanwhile may be what waits.
-    if (!state.leaving.empty()) {
-      state.ours->starved.value.store(1, std::memory_order_seq_cst);
-      step(Step::kStarved);
-    }
-    while (true) {
-      const auto part = state.next_part();
-      if (!part.ok() || !part->has_value()) break;
-      const Leaving& answer = *(*part)->answer;
-      const std::string_view header = answer.begun ? std::string_view() : std::string_view(answer.header);
-      const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
-      lock.unlock();
-      write_run(state.pool + block_offset((*part)->first), header, body);
-      step(Step::kPartWritten);
-      lock.lock();
-      const auto published = state.publish_part(**part);
-      if (!published.ok()) break;
-      step(Step::kPartSent);
-      if (*published != 0) parked = *published;
-    }
+  // Before the releases are looked at: see park().
+  if (!state.leaving.empty()) {
+    state.ours->starved.value.store(1, std::memory_order_seq_cst);
+    step(Step::kStarved);
+  }
+  while (true) {
+    const auto part = state.next_part();
+    if (!part.ok() || !part->has_value()) break;
+    const Leaving& answer = *(*part)->answer;
+    const std::string_view header = answer.begun ? std::string_view() : std::string_view(answer.header);
+    const std::string_view body = std::string_view(answer.body).substr(answer.sent, (*part)->bytes);
+    const bool streams = answer.stream;
+    lock.unlock();
+    write_run(state.pool + block_offset((*part)->first), header, body);
+    step(streams ? Step::kPieceWritten : Step::kPartWritten);
+    lock.lock();
+    const auto published = state.publish_part(**part);
+    if (!published.ok()) break;
+    step(streams ? Step::kPieceSent : Step::kPartSent);
+    if (*published != 0) parked = *published;
   }
   if (state.leaving.empty()) state.ours->starved.value.store(0, std::memory_order_relaxed);
   state.sending = false;
   const auto roomy = std::exchange(state.roomy, {});
   lock.unlock();
   if (parked != 0) state.wake_client(parked);
-  for (const auto& [slot, sequence] : roomy) state.on_room(slot, sequence);
+  for (const auto& [slot, sequence] : roomy) {
+    step(Step::kWriterRoused);
+    state.on_room(slot, sequence);
+  }
 }
 
 Result<std::optional<WorkerEnd::State::Part>> WorkerEnd::State::next_part() {
   RS_TRY_STATUS(take_releases());
-  // Acquire: pairs with the release store of completion_head in ClientEnd::poll: those entries have been read.
-  completion_head_seen = theirs->completion_head.value.load(std::memory_order_acquire);
-  const bool has_credit = completion_tail - completion_head_seen < kPartCredits;
+  const bool has_credit = parts_out < kPartCredits;
   for (auto at = leaving.begin(); at != leaving.end();) {
     const auto answer = at++;
     if (!answer->due()) {
@@ -321,6 +322,8 @@ Result<std::uint32_t> WorkerEnd::State::publish_part(const Part& part) {
     // The client gives back exactly what its bytes need.
     if (part.count > entry.block_count) blocks.give(part.first + entry.block_count, part.count - entry.block_count);
     run.count = entry.block_count;
+    run.has_credit = !last;
+    parts_out += last ? 0 : 1;
     if (answer.stream) {
       run.stream_slot = answer.slot;
       run.stream_sequence = answer.sequence;

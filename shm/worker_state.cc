@@ -11,12 +11,6 @@
 #include "shm/untrusted.h"
 
 namespace ringside::shm {
-namespace {
-
-// What a JSON parser may read behind a body's end.
-constexpr std::size_t kParserPadding = 64;
-
-}  // namespace
 
 void write_run(std::byte* run, std::string_view header, std::string_view body) {
   if (!header.empty()) std::memcpy(run, header.data(), header.size());
@@ -158,6 +152,7 @@ void WorkerEnd::State::free_run(std::uint32_t first) {
     stream_blocks -= run.count;
     if (Leaving* const stream = stream_of(run.stream_slot, run.stream_sequence)) stream->lent -= run.count;
   }
+  parts_out -= runs[first].has_credit ? 1 : 0;
   blocks.give(first, runs[first].count);
   runs[first] = Run{};
 }

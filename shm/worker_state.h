@@ -19,6 +19,9 @@
 
 namespace ringside::shm {
 
+/// What a JSON parser may read behind a body's end.
+inline constexpr std::size_t kParserPadding = 64;
+
 /// A body that comes in parts, as far as it has come.
 struct Arriving {
   std::uint64_t sequence = 0;
@@ -53,6 +56,9 @@ struct Leaving {
   [[nodiscard]] bool due() const { return !open || !begun || unsent() > 0; }
 };
 
+/// Of a pool, what pieces of streams may hold: they must not use up the credits of a ring's parts (worker_parts.cc).
+inline constexpr std::uint32_t kMostStreamBlocks = 512;
+
 /// Writes a header and a body into a run of ours.
 void write_run(std::byte* run, std::string_view header, std::string_view body);
 
@@ -82,6 +88,7 @@ struct WorkerEnd::State {
     std::uint32_t slot = kNoSlot;         // of the gRPC call that it answers
     std::uint32_t stream_slot = kNoSlot;  // of the stream that it holds a piece of …
     std::uint64_t stream_sequence = 0;    // … which may be over
+    bool has_credit = false;              // of parts_out: a part of an answer, not its last
     RunUse use = RunUse::kNone;
   };
   struct SlotUse {
@@ -154,8 +161,8 @@ struct WorkerEnd::State {
   void enter_stream(std::list<Leaving>::iterator at);
   /// It has something to send (again).
   void rouse(std::uint32_t slot);
-  /// How many blocks the next piece of a stream may take: the streams of a ring share half of its pool, so that those
-  /// who are not read hold up neither one another nor the calls.
+  /// How many blocks the next piece of a stream may take: the streams of a ring share half of its pool (and at most
+  /// kMostStreamBlocks), so that those who are not read hold up neither one another nor the calls.
   [[nodiscard]] std::uint32_t stream_share(const Leaving& stream) const;
   /// The run that the next part of `answer` goes into; nothing when there is no room.
   [[nodiscard]] std::optional<Part> fit_part(std::list<Leaving>::iterator at, std::uint32_t most_blocks);
@@ -203,11 +210,11 @@ struct WorkerEnd::State {
   std::list<Leaving> leaving;                                         // what is due; the first is served next
   std::list<Leaving> resting;                                         // streams with nothing to send just now
   std::uint32_t stream_blocks = 0;                                    // of the pool, lent with pieces of streams
+  std::uint32_t parts_out = 0;                                        // runs with parts, lent, that have a credit
   std::vector<std::pair<std::uint32_t, std::uint64_t>> roomy;         // streams whose writers are to be told of room
   std::atomic<std::size_t> leaving_bytes{0};
   std::atomic<std::uint32_t> due_streams{0};  // of those in `leaving`
   bool sending = false;                       // a thread is inside send_parts
-  bool send_again = false;                    // and shall look once more
   std::uint32_t completion_tail = 0;
   std::uint32_t completion_head_seen = 0;
   std::atomic<std::uint32_t> release_head{0};  // written with the mutex held, looked at without

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/backlog.h"
+#include "shm/step.h"
 #include "shm/worker_end.h"
 #include "shm/worker_state.h"
 
 namespace ringside::shm {
 namespace {
 
-// Of what a client has not read, before the writer shall wait; and how little of it before it may go on.
-constexpr std::size_t kMuch = 256UL * 1024;
-constexpr std::size_t kLittle = kMuch / 2;
+// A writer that was told to wait may go on when so little is unread.
+constexpr std::size_t kLittle = kMuchUnread / 2;
 
 // Of the half of a pool that streams may hold: what one of them may have of it, and what is kept for newcomers.
 constexpr std::uint32_t kShare = 4;
@@ -40,6 +41,7 @@ void WorkerEnd::begin_stream(std::uint32_t slot, std::uint64_t sequence, int sta
     stream.stream = stream.open = true;
     state.enter_stream(std::prev(state.leaving.end()));
   }
+  step(Step::kStreamBegun);
   send_parts();
 }
 
@@ -63,11 +65,12 @@ WorkerEnd::Room WorkerEnd::write_stream(std::uint32_t slot, std::uint64_t sequen
     state.leaving_bytes.fetch_add(piece.size(), std::memory_order_relaxed);
     state.rouse(slot);
   }
+  step(Step::kPieceKept);
   send_parts();
   const std::lock_guard lock(state.mutex);
   Leaving* const stream = state.stream_of(slot, sequence);
   if (stream == nullptr) return Room::kMore;
-  const bool is_slow = stream->unsent() >= kMuch;
+  const bool is_slow = stream->unsent() >= kMuchUnread;
   // A writer that was told so before and went on is still owed.
   stream->owes_room = stream->owes_room || is_slow;
   return is_slow ? Room::kSlow : Room::kMore;
@@ -81,6 +84,7 @@ void WorkerEnd::end_stream(std::uint32_t slot, std::uint64_t sequence) {
     stream->open = false;
     state_->rouse(slot);
   }
+  step(Step::kStreamEnded);
   send_parts();
 }
 
@@ -96,7 +100,7 @@ Leaving* WorkerEnd::State::stream_of(std::uint32_t slot, std::uint64_t sequence)
 }
 
 std::uint32_t WorkerEnd::State::stream_share(const Leaving& stream) const {
-  const std::uint32_t half = blocks.blocks() / 2;
+  const std::uint32_t half = std::min(blocks.blocks() / 2, kMostStreamBlocks);
   const std::uint32_t left = half - std::min(half, stream_blocks);
   // The end of it goes block by block to those who hold nothing: whoever is read gets on.
   const std::uint32_t reserve = half / kReserve;
@@ -127,6 +131,7 @@ void WorkerEnd::State::settle_stream(std::list<Leaving>::iterator at, std::size_
     slots[at->slot].streams = false;
     due_streams.fetch_sub(1, std::memory_order_relaxed);
     leaving.erase(at);
+    step(Step::kStreamSettled);
     return;
   }
   if (at->owes_room && at->unsent() < kLittle) {

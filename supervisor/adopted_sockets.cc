@@ -20,11 +20,12 @@ struct Known {
   int type;
   std::string_view directive;  ///< of a socket unit
 };
-constexpr std::array<Known, 4> kKnown = {{
+constexpr std::array<Known, 5> kKnown = {{
     {"runtime", SOCK_STREAM, "ListenStream"},
     {"ring", SOCK_SEQPACKET, "ListenSequentialPacket"},
     {"http", SOCK_STREAM, "ListenStream"},
     {"control", SOCK_STREAM, "ListenStream"},
+    {"metrics", SOCK_STREAM, "ListenStream"},
 }};
 
 const Known* find_known(std::string_view name) {
@@ -84,8 +85,9 @@ Result<AdoptedSockets> AdoptedSockets::take() {
   for (const auto& [name, fd] : adopted.sockets_) {
     const Known* known = find_known(name);
     const std::string fault =
-        known == nullptr ? "no socket of ours has this name; FileDescriptorName= is one of runtime, ring, http, control"
-                         : fault_of(fd.get(), *known);
+        known == nullptr
+            ? "no socket of ours has this name; FileDescriptorName= is one of runtime, ring, http, control, metrics"
+            : fault_of(fd.get(), *known);
     if (!fault.empty()) {
       log::error("a socket handed over by systemd is refused: {} name=\"{}\" descriptor={}", fault,
                  log::printable(name), fd.get());

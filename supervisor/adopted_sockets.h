@@ -22,7 +22,7 @@ class AdoptedSockets {
   /// about it stands in the log.
   static Result<AdoptedSockets> take();
 
-  /// Gives away those of one name (runtime, ring, http or control); none, one, or several.
+  /// Gives away those of one name (runtime, ring, http, control or metrics); none, one, or several.
   [[nodiscard]] std::vector<UniqueFd> give(std::string_view name);
 
  private:

@@ -217,6 +217,10 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
       {"transportEcho", [&](const Field& field) { field.read(config.transport_echo); }},
       {"edge", [&](const Field& field) { read_edge(field, config.edge); }},
       {"mode", [&](const Field& field) { read_mode(field, config.mode); }},
+      {"coreDumps",
+       [&](const Field& field) {
+         field.read(config.core_dumps, {"small", "full"});
+       }},
   });
 }
 
@@ -333,6 +337,7 @@ link::v1::WorkerConfig to_worker_config(const Config& config, std::uint32_t inde
   worker.set_transport_echo(config.transport_echo);
   worker.set_mode(config.mode);
   *worker.mutable_edge() = to_edge(config.edge);
+  worker.set_full_core_dumps(config.core_dumps == "full");
   return worker;
 }
 

@@ -27,6 +27,7 @@ struct Config {
   std::string log_level = "info";
   std::string mode = "full";  ///< off, edge, full
   bool transport_echo = false;
+  std::string core_dumps = "small";  ///< of workers: small, full
   link::v1::Limits limits;
   link::v1::Rings rings;
   PolicyOptions lives;

@@ -91,6 +91,10 @@ class Listeners {
   void close_for_workers();
   /// By file name, since the start.
   [[nodiscard]] const std::map<std::string, std::uint64_t>& refused() const { return refused_; }
+  /// Goes on from what the program before ours had counted.
+  void count_from(const std::map<std::string, std::uint64_t>& refused) {
+    for (const auto& [socket, count] : refused) refused_[socket] += count;
+  }
 
  private:
   struct Listener;

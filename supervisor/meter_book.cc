@@ -67,10 +67,22 @@ void add_meters(const Meters& more, Meters& to) {
   sessions.set_expired(sessions.expired() + more.sessions().expired());
 }
 
-void MeterBook::reported(std::size_t slot, control::v1::WorkerReport& report) {
+void MeterBook::reported(std::size_t slot, const Meters& meters) {
   if (slot >= now_.workers.size()) now_.workers.resize(slot + 1);
-  now_.workers[slot] = std::move(*report.mutable_meters());
-  report.clear_meters();
+  now_.workers[slot] = meters;
+  view_ = nullptr;
+}
+
+void MeterBook::leave(Meters& of_ended, Exits& exits) const {
+  of_ended = dead_;
+  exits.insert(now_.exits.begin(), now_.exits.end());
+}
+
+Meters MeterBook::of(std::size_t slot) const { return slot < now_.workers.size() ? now_.workers[slot] : Meters(); }
+
+void MeterBook::take_up(const Meters& of_ended, const Exits& exits) {
+  dead_ = of_ended;
+  now_.exits = {exits.begin(), exits.end()};
   view_ = nullptr;
 }
 

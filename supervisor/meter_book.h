@@ -1,6 +1,7 @@
 #pragma once
 // What all workers have counted since the supervisor started. What a process had reported when it ended stays in the
-// sums, so that no counter falls because a worker died. The loop's thread only; a view may go anywhere.
+// sums, so that no counter falls because a worker died, and the book is handed on when the supervisor's program is
+// replaced. The loop's thread only; a view may go anywhere.
 
 #include <cstdint>
 #include <map>
@@ -23,11 +24,20 @@ class MeterBook {
     std::map<std::string, std::uint64_t> exits;  ///< by how a process ended
   };
 
-  /// Takes the meters out of a report of the slot's process.
-  void reported(std::size_t slot, control::v1::WorkerReport& report);
+  using Exits = google::protobuf::Map<std::string, std::uint64_t>;
+
+  /// What the slot's process has counted so far.
+  void reported(std::size_t slot, const control::v1::Meters& meters);
   /// The slot's process has ended, and reports no more.
   void ended(std::size_t slot, const std::string& how);
   [[nodiscard]] std::shared_ptr<const View> view();
+
+  /// For the program that takes our place: what processes that have ended had counted, and how they ended.
+  void leave(control::v1::Meters& of_ended, Exits& exits) const;
+  /// What the process there is in the slot has reported.
+  [[nodiscard]] control::v1::Meters of(std::size_t slot) const;
+  /// Goes on from what the program before us left; for a book that is empty.
+  void take_up(const control::v1::Meters& of_ended, const Exits& exits);
 
  private:
   control::v1::Meters dead_;

@@ -4,6 +4,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <map>
@@ -80,29 +81,38 @@ void add_house(const StatusResponse& status, double now_s, Page& page) {
 }
 
 void add_workers(const StatusResponse& status, Page& page) {
-  const auto each = [&](auto&& value) {
-    for (const Worker& worker : status.workers()) page.add({{"worker", std::to_string(worker.index())}}, value(worker));
+  // While one worker relieves another a place has two; a series may stand on the page once.
+  const auto each = [&](auto&& value, auto&& both) {
+    std::map<std::uint32_t, double> places;
+    for (const Worker& worker : status.workers()) {
+      const auto own = static_cast<double>(value(worker));
+      const auto [place, alone] = places.emplace(worker.index(), own);
+      if (!alone) place->second = both(place->second, own);
+    }
+    for (const auto& [place, sum] : places) page.add({{"worker", std::to_string(place)}}, sum);
   };
+  const auto sum = [](double a, double b) { return a + b; };
+  const auto larger = [](double a, double b) { return std::max(a, b); };
   page.family(kGauge, "ringside_workers_wanted", "Workers that the configuration asks for.");
   page.add({}, std::uint64_t{status.workers_wanted()});
   page.family(kGauge, "ringside_worker_up", "1 while the worker takes connections.");
-  each([](const Worker& worker) { return worker.state() == Worker::STATE_READY ? 1.0 : 0.0; });
+  each([](const Worker& worker) { return worker.state() == Worker::STATE_READY ? 1.0 : 0.0; }, larger);
   page.family(kGauge, "ringside_worker_resident_bytes", "Memory of the worker's process, without its children.");
-  each([](const Worker& worker) { return worker.report().rss_bytes(); });
+  each([](const Worker& worker) { return worker.report().rss_bytes(); }, sum);
   page.family(kGauge, "ringside_worker_calls_in_flight", "Calls that the worker has and has not answered.");
-  each([](const Worker& worker) { return std::uint64_t{worker.report().calls_under_way()}; });
+  each([](const Worker& worker) { return worker.report().calls_under_way(); }, sum);
   page.family(kGauge, "ringside_worker_connections", "Open connections, without rings.");
-  each([](const Worker& worker) { return std::uint64_t{worker.report().connections_open()}; });
+  each([](const Worker& worker) { return worker.report().connections_open(); }, sum);
   page.family(kGauge, "ringside_worker_rings", "Attached rings.");
-  each([](const Worker& worker) { return std::uint64_t{worker.report().rings()}; });
+  each([](const Worker& worker) { return worker.report().rings(); }, sum);
   page.family(kGauge, "ringside_worker_ring_bytes", "Shared memory of the attached rings, both directions.");
-  each([](const Worker& worker) { return worker.report().ring_bytes(); });
+  each([](const Worker& worker) { return worker.report().ring_bytes(); }, sum);
   page.family(kGauge, "ringside_worker_sessions_cached", "Sessions that the worker has in memory.");
-  each([](const Worker& worker) { return std::uint64_t{worker.report().sessions_cached()}; });
+  each([](const Worker& worker) { return worker.report().sessions_cached(); }, sum);
   page.family(kGauge, "ringside_worker_listening_streams", "Streams that clients opened with GET.");
-  each([](const Worker& worker) { return std::uint64_t{worker.report().listening_streams()}; });
+  each([](const Worker& worker) { return worker.report().listening_streams(); }, sum);
   page.family(kCounter, "ringside_worker_restarts_total", "Times that the worker was started again.");
-  each([](const Worker& worker) { return std::uint64_t{worker.restarts()}; });
+  each([](const Worker& worker) { return worker.restarts(); }, larger);
   page.family(kCounter, "ringside_worker_exits_total", "Worker processes that ended, by how.");
   for (const auto& [how, count] : status.worker_exits()) page.add({{"cause", how}}, count);
 }

@@ -182,7 +182,7 @@ upgrade::v1::Inheritance Supervisor::inheritance() const {
     worker->set_deadline_ns(to_ns(decided.deadline));
     if (decided.ready_since) worker->set_ready_since_ns(to_ns(*decided.ready_since));
     worker->set_failures(decided.failures);
-    worker->set_starts(decided.starts);
+    *worker->mutable_meters() = meters_.of(i);
     // Who relieves another is started again by the next program, with its own configuration.
     worker->set_leaving(decided.leaving || decided.relieves.has_value());
     worker->set_planned(decided.planned);
@@ -190,6 +190,9 @@ upgrade::v1::Inheritance Supervisor::inheritance() const {
     worker->set_handed(slot.handed);
     for (auto& bytes : slot.process->unsent()) worker->add_unsent(std::move(bytes));
   }
+  for (const auto& [place, starts] : policy_.starts) (*left.mutable_starts())[place] = starts;
+  left.mutable_refused_peers()->insert(listeners_->refused().begin(), listeners_->refused().end());
+  meters_.leave(*left.mutable_meters(), *left.mutable_worker_exits());
   for (const auto& [place, known] : places_) {
     for (auto& worker : *left.mutable_workers()) {
       if (worker.place() == place) worker.set_last_exit(known.last_exit);
@@ -207,6 +210,9 @@ Status Supervisor::take_over(const upgrade::v1::Inheritance& left) {
   policy_.slots.clear();
   policy_.generation = left.generation();
   policy_.held = {left.held_places().begin(), left.held_places().end()};
+  policy_.starts = {left.starts().begin(), left.starts().end()};
+  listeners_->count_from({left.refused_peers().begin(), left.refused_peers().end()});
+  meters_.take_up(left.meters(), left.worker_exits());
   slots_.resize(static_cast<std::size_t>(left.workers_size()));
   for (const auto& from : left.workers()) {
     const std::size_t index = policy_.slots.size();
@@ -216,7 +222,6 @@ Status Supervisor::take_over(const upgrade::v1::Inheritance& left) {
     decided.place = from.place();
     decided.generation = from.generation();
     decided.failures = from.failures();
-    decided.starts = from.starts();
     decided.leaving = from.leaving();
     decided.planned = from.planned();
     if (from.ready_since_ns() != 0) decided.ready_since = from_ns(from.ready_since_ns());
@@ -225,6 +230,7 @@ Status Supervisor::take_over(const upgrade::v1::Inheritance& left) {
     slot.started = from_ns(from.started_ns());
     slot.handed = from.handed();
     if (from.calls_fd() >= 0) slot.calls.reset(from.calls_fd());
+    meters_.reported(index, from.meters());
     places_[from.place()].last_exit = from.last_exit();
     WorkerProcess::Inherited process{from.pid(), UniqueFd(from.pidfd()), UniqueFd(from.link_fd()), {}};
     process.unsent.assign(from.unsent().begin(), from.unsent().end());

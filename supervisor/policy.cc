@@ -187,7 +187,7 @@ class Step {
 
   void spawn(std::size_t index) {
     SlotState& slot = state_.slots[index];
-    ++slot.starts;
+    ++state_.starts[slot.place];
     slot.ready_since.reset();
     slot.generation = state_.generation;
     slot.planned = slot.suspected = false;
@@ -298,10 +298,9 @@ class Step {
       const bool due =
           old.generation != state_.generation || old.wear == Wear::kAsked || (old.wear == Wear::kUsed && !busy);
       if (old.phase != Phase::kReady || !due) continue;
-      const auto [place, starts] = std::pair(old.place, old.starts);
+      const std::uint32_t place = old.place;
       const std::size_t relief = free_slot();
       state_.slots[relief].place = place;
-      state_.slots[relief].starts = starts;
       state_.slots[relief].relieves = i;
       return spawn(relief);
     }

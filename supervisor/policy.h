@@ -26,6 +26,7 @@
 // heartbeats may only wait to be read, and after `stuck_grace` more it is aborted, which leaves a core to look into.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -83,7 +84,6 @@ struct SlotState {
   SteadyTime deadline = SteadyTime::min();  ///< of the phase; SteadyTime::max(): none
   std::optional<SteadyTime> ready_since;    ///< of the process there is
   std::uint32_t failures = 0;               ///< in a row
-  std::uint64_t starts = 0;                 ///< of the place
   std::uint32_t place = 0;
   std::uint64_t generation = 0;         ///< of the configuration it was started with
   std::optional<std::size_t> relieves;  ///< the slot that drains once this one is ready
@@ -101,10 +101,11 @@ struct PolicyState {
 
   PolicyOptions options;
   std::vector<SlotState> slots;
-  std::size_t wanted;            ///< how many workers
-  std::set<std::uint32_t> held;  ///< places that an operator has drained: nobody is started there
-  std::uint64_t generation = 1;  ///< slots of an older one are relieved
-  std::uint64_t random;          ///< of splitmix64; for every jitter
+  std::size_t wanted;                             ///< how many workers
+  std::map<std::uint32_t, std::uint64_t> starts;  ///< of processes, by place, whoever is there now
+  std::set<std::uint32_t> held;                   ///< places that an operator has drained: nobody is started there
+  std::uint64_t generation = 1;                   ///< slots of an older one are relieved
+  std::uint64_t random;                           ///< of splitmix64; for every jitter
   bool stopping = false;
   bool finished = false;
 };

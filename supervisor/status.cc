@@ -95,7 +95,8 @@ void Supervisor::tell_worker(std::size_t index, Worker& worker) const {
   worker.set_index(decided.place);
   worker.set_pid(slot.process == nullptr ? 0 : slot.process->pid());
   worker.set_state(state_of(decided.phase));
-  worker.set_restarts(decided.starts == 0 ? 0 : decided.starts - 1);
+  const auto starts = policy_.starts.find(decided.place);
+  worker.set_restarts(starts == policy_.starts.end() ? 0 : starts->second - 1);
   worker.set_connections_handed(slot.handed);
   *worker.mutable_report() = slot.report;
   worker.set_generation(decided.generation);
@@ -122,7 +123,6 @@ void Supervisor::publish() {
   if (last_reload_) *status.mutable_last_reload() = *last_reload_;
   snapshot.started = started_;
   std::uint64_t rings = 0;
-  std::string looping;  // workers in a crash loop
   // By place; who relieves or leaves comes after who serves there.
   std::multimap<std::pair<std::uint32_t, bool>, std::size_t> order;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -132,20 +132,14 @@ void Supervisor::publish() {
   }
   for (const auto& [key, i] : order) {
     tell_worker(i, *status.add_workers());
-    if (broken(policy_, policy_.slots[i])) {
-      looping += (looping.empty() ? "worker " : ", worker ") + std::to_string(policy_.slots[i].place);
-    }
     snapshot.slots.push_back(i);
     snapshot.workers_started.push_back(slots_[i].started);
     rings += slots_[i].report.rings();
   }
-  const std::size_t ready = loads().size();
-  notifier_.status(status_line(ready, policy_.wanted, rings) +
-                   (looping.empty() ? "" : ", " + looping + " in a crash loop"));
   snapshot.health = health();
-  if (!looping.empty() && snapshot.health.status == "degraded") {
-    snapshot.health.reason = looping + " is in a crash loop";
-  }
+  const std::string& looping = snapshot.health.looping;
+  notifier_.status(status_line(loads().size(), policy_.wanted, rings) +
+                   (looping.empty() ? "" : ", " + looping + " in a crash loop"));
   snapshot.meters = meters_.view();
   control_->publish(std::move(snapshot));
 }

@@ -170,7 +170,10 @@ void Supervisor::carry_out(const action::Kill& kill) {
 }
 
 void Supervisor::carry_out(const action::Abort& abort) {
-  if (slots_[abort.slot].process != nullptr) slots_[abort.slot].process->signal(SIGABRT);
+  if (slots_[abort.slot].process == nullptr) return;
+  slots_[abort.slot].process->signal(SIGABRT);
+  // To one that was stopped a signal other than SIGKILL comes only when it goes on.
+  slots_[abort.slot].process->signal(SIGCONT);
 }
 
 void Supervisor::carry_out(const action::Drain& drain) {
@@ -223,7 +226,8 @@ void Supervisor::on_said(std::size_t index, const link::v1::ToSupervisor& messag
       break;
     case link::v1::ToSupervisor::kReport:
       slot.report = message.report();
-      meters_.reported(index, slot.report);
+      meters_.reported(index, slot.report.meters());
+      slot.report.clear_meters();
       slot.handed_since_report = 0;
       apply(event::Heartbeat{index, slot.report.progress(), slot.report.calls(), slot.report.rss_bytes()});
       break;
@@ -306,12 +310,10 @@ void Supervisor::on_beat() {
 }
 
 OverallHealth Supervisor::health() const {
-  std::vector<WorkerHealth> workers;
+  std::vector<WorkerWord> words;
   const SteadyTime now = clock_.now();
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    workers.push_back({is_ready(i), now - slots_[i].heard, slots_[i].report.health()});
-  }
-  return judge(policy_.stopping, policy_.wanted, workers);
+  for (const Slot& slot : slots_) words.push_back({now - slot.heard, slot.report.health()});
+  return judge(policy_, words);
 }
 
 bool Supervisor::is_ready(std::size_t index) const {

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <string>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "rpc/link.h"
 #include "worker/worker.h"
@@ -23,6 +25,14 @@ void keep_large_blocks() {
   ::mallopt(M_TOP_PAD, 16 * kMiB);
 }
 
+/// What the supervisor was given, whatever its own soft limit was when it started us.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -34,6 +44,11 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   ringside::log::init("ringside-worker", "info");
+  // Before there is anything to hide; a configuration that wants more in a core comes later.
+  if (const auto chosen = ringside::choose_core_dump(ringside::CoreDump::kSmall); !chosen.ok()) {
+    ringside::log::warn("{}, so a core of this worker would hold bodies errno={}", chosen.error().message,
+                        chosen.error().os_error);
+  }
   // A worker never outlives its supervisor, and a terminal's Ctrl-C is the supervisor's to handle.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::signal(SIGINT, SIG_IGN);   // NOLINT(cert-err33-c)
@@ -48,5 +63,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   keep_large_blocks();
+  raise_descriptor_limit();
   return ringside::worker::run_worker(ringside::rpc::Link(ringside::UniqueFd(ringside::rpc::kWorkerLinkFd)));
 }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <utility>
 
+#include "base/core_dump.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "worker/make_upstreams.h"
@@ -124,6 +125,7 @@ Result<std::unique_ptr<Service>> Service::open(const rpc::Link::Received& config
 
 Status Service::build(const link::v1::WorkerConfig& config) {
   log::init("ringside-worker", config.log_level());
+  if (config.full_core_dumps()) RS_TRY_STATUS(choose_core_dump(CoreDump::kFull));
   auto peers = RS_TRY(PeerDoor::open(config.runtime_dir()));
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();

@@ -71,7 +71,12 @@ class Loop {
         return false;
       }
       if (received->end_of_file) return false;
-      if (message.has_connection() && received->descriptors.size() == 1) {
+      if (received->descriptors_lost) {
+        // A connection is closed with its descriptor, and its client makes another. Nothing else may get lost.
+        if (!std::exchange(starved_, true)) log::error("no file descriptor is left for connections; raise LimitNOFILE");
+        if (!message.has_connection()) return false;
+      } else if (message.has_connection() && received->descriptors.size() == 1) {
+        starved_ = false;
         if (!drainer_.joinable()) service_.doors().adopt(message.connection(), std::move(received->descriptors[0]));
       } else if (message.has_new_epoch_page() && received->descriptors.size() == 1) {
         service_.follow_epoch_page(received->descriptors[0].get());
@@ -96,6 +101,7 @@ class Loop {
   Service& service_;
   UniqueFd signals_;
   std::thread drainer_;
+  bool starved_ = false;  ///< of descriptors, and the log has it
   std::atomic<bool> drained_{false};
 };
 

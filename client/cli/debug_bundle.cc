@@ -20,6 +20,7 @@
 
 #include "base/unique_fd.h"
 #include "client/cli/complaint.h"
+#include "client/cli/events.h"
 #include "client/cli/health.h"
 #include "client/cli/redact.h"
 #include "client/cli/status.h"
@@ -126,6 +127,12 @@ void gather(const DebugBundleCommand& command, const Folder& folder, std::ostrea
     std::ostringstream complaint;
     run_status({command.runtime_dir, json, command.timeout_s}, status, complaint);
     add(json ? "status.json" : "status.txt", status.str(), complaint.str());
+  }
+  for (const bool json : {false, true}) {
+    std::ostringstream events;
+    std::ostringstream complaint;
+    run_events({.runtime_dir = command.runtime_dir, .json = json}, events, complaint);
+    add(json ? "events.jsonl" : "events.txt", events.str(), complaint.str());
   }
   std::ostringstream health;
   for (const char* socket : {"control", "runtime"}) {

@@ -16,8 +16,6 @@
 namespace ringside {
 namespace {
 
-/// Several workers may die one after the other; a call that meets as many deaths as this has other troubles.
-constexpr int kMostTries = 4;
 // Between two attempts to connect again. A worker that is being started takes some tens of milliseconds.
 constexpr auto kFirstPause = std::chrono::milliseconds(5);
 constexpr auto kLongestPause = std::chrono::milliseconds(200);
@@ -53,15 +51,6 @@ bool can_be_carried(const Request& request) {
          is_text(request.session_id) && is_text(request.auth_encoded) &&
          std::all_of(request.headers.begin(), request.headers.end(),
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
-}
-
-/// The request of a call that ended without an answer: untouched if it never went, marked if it may have run. The
-/// worker that gets it then runs it again, or answers that nobody knows.
-std::optional<Request> to_send_again(Outcome& outcome) {
-  if (outcome.unsent) return std::move(outcome.unsent);
-  if (!outcome.lost) return std::nullopt;
-  outcome.lost->retry = true;
-  return std::exchange(outcome.lost, std::nullopt);
 }
 
 /// The answer of a call that is over.
@@ -147,7 +136,7 @@ class DoorClient::AsyncCall final : public PendingCall {
   Request request;
   CallTrace* const trace;
   std::optional<Lease> lease;
-  int tries = 1;
+  Tries tries;
 
  private:
   mutable std::mutex mutex_;
@@ -298,11 +287,11 @@ Answer DoorClient::call_waiting(Request request, const CallOptions& options, shm
   if (auto refusal = refuse(request)) return std::move(*refusal);
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
-  for (int tries = 1;; ++tries) {
+  for (Tries tries;;) {
     const auto lease = acquire(deadline);
     if (!lease.ok()) return without_worker(request, lease.error());
     Outcome outcome = lease->transport().call(std::move(request), options.trace, loan);
-    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
+    auto again = tries.to_send_again(outcome);
     if (!again) return final_answer(outcome);
     request = std::move(*again);
   }
@@ -344,9 +333,7 @@ void DoorClient::send_later(const std::shared_ptr<AsyncCall>& call) {
 }
 
 void DoorClient::settle(const std::shared_ptr<AsyncCall>& call, Outcome outcome) {
-  const bool may_go_again = call->tries < kMostTries && !call->cancelled();
-  if (auto again = may_go_again ? to_send_again(outcome) : std::nullopt) {
-    ++call->tries;
+  if (auto again = call->cancelled() ? std::nullopt : call->tries.to_send_again(outcome)) {
     call->request = std::move(*again);
     call->lease.reset();
     return send_later(call);
@@ -365,7 +352,7 @@ Result<std::shared_ptr<Stream>> DoorClient::stream(Request request, const Stream
   if (request.method.empty()) request.method = "POST";  // as in a call; the RPC's own would be GET
   request.deadline = std::min(request.deadline, deadline_after(options.timeout));
   const SteadyTime deadline = request.deadline;
-  for (int tries = 1;; ++tries) {
+  for (Tries tries;;) {
     auto lease = acquire(std::min(deadline, deadline_after(2 * options_.connect_timeout)));
     if (!lease.ok()) return whole_stream(without_worker(request, lease.error()));
     const auto buffer = std::make_shared<StreamBuffer>();
@@ -378,7 +365,7 @@ Result<std::shared_ptr<Stream>> DoorClient::stream(Request request, const Stream
     if (!begun.ok()) return begun.error();
     if (*begun) return stream;
     Outcome outcome = buffer->take_outcome();
-    auto again = tries < kMostTries ? to_send_again(outcome) : std::nullopt;
+    auto again = tries.to_send_again(outcome);
     if (!again) return whole_stream(final_answer(outcome));
     request = std::move(*again);
   }

@@ -29,17 +29,28 @@ void GrpcCall::end() {
   context.swap(context_);
 }
 
-void GrpcCalls::add(std::shared_ptr<GrpcCall> call) {
+bool GrpcCalls::add(std::shared_ptr<GrpcCall> call) {
   const std::lock_guard lock(mutex_);
+  if (leaving_) return false;
   calls_.insert(std::move(call));
+  return true;
+}
+
+void GrpcCalls::leave(std::function<void()> left) {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(leaving_, true)) return;
+  left_ = std::move(left);
+  if (calls_.empty()) left_();
 }
 
 void GrpcCalls::remove(const std::shared_ptr<GrpcCall>& call) {
   call->end();
   const std::lock_guard lock(mutex_);
   calls_.erase(call);
+  if (!calls_.empty()) return;
+  if (leaving_) left_();
   // Under the lock: whoever waits for the last call takes this list down.
-  if (calls_.empty()) emptied_.notify_all();
+  emptied_.notify_all();
 }
 
 bool GrpcCalls::empty() const {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_set>
@@ -21,6 +22,9 @@ namespace ringside {
 /// How a call ends that never ran: a gRPC server that shuts down cancels what comes before its client has read that it
 /// should go away, and gives it to no handler. No worker says this code itself.
 inline constexpr grpc::StatusCode kTurnedAway = grpc::StatusCode::ABORTED;
+[[nodiscard]] inline grpc::Status turned_away() {
+  return {kTurnedAway, "the worker is going away and took the call no more"};
+}
 
 /// One call under way. Thread-safe.
 class GrpcCall : public PendingCall {
@@ -31,7 +35,7 @@ class GrpcCall : public PendingCall {
   [[nodiscard]] grpc::Status judged(const grpc::Status& status) const {
     const bool ours = given_up_.load(std::memory_order_acquire);
     if (status.error_code() != grpc::StatusCode::CANCELLED || ours) return status;
-    return {kTurnedAway, "the worker is going away and took the call no more"};
+    return turned_away();
   }
   /// To start the call with.
   [[nodiscard]] grpc::ClientContext* context() { return context_.get(); }
@@ -48,10 +52,14 @@ class GrpcCall : public PendingCall {
 /// The calls under way. Thread-safe.
 class GrpcCalls {
  public:
-  void add(std::shared_ptr<GrpcCall> call);
+  /// False once leave() was called: then the call must not start.
+  bool add(std::shared_ptr<GrpcCall> call);
   /// Lets go of the call, and of the context, which holds its channel, before anybody can see that it is gone: the last
   /// owner of a channel must not be gRPC's own thread, on which a callback ends, for that would wait for itself.
   void remove(const std::shared_ptr<GrpcCall>& call);
+  /// Takes no call any more. `left` runs as soon as none is under way, perhaps before this returns, and once; it must
+  /// not block.
+  void leave(std::function<void()> left);
   [[nodiscard]] bool empty() const;
   void cancel_all_and_wait();
 
@@ -59,6 +67,8 @@ class GrpcCalls {
   mutable std::mutex mutex_;
   std::condition_variable emptied_;
   std::unordered_set<std::shared_ptr<GrpcCall>> calls_;
+  bool leaving_ = false;
+  std::function<void()> left_;
 };
 
 }  // namespace ringside

@@ -34,6 +34,9 @@ class StreamCall final : public GrpcCall, public grpc::ClientReadReactor<McpChun
     StartCall();
   }
 
+  /// Instead of start().
+  void turn_away() { std::exchange(ended_, nullptr)(turned_away()); }
+
   void cancel() override {
     GrpcCall::cancel();
     cancelled_.store(true);
@@ -97,7 +100,10 @@ std::shared_ptr<PendingCall> start_grpc_stream(McpRuntime::Stub& stub, McpReques
                                                std::function<void(const grpc::Status&)> ended) {
   const auto call =
       std::make_shared<StreamCall>(std::move(request), deadline, std::move(buffer), calls, std::move(ended));
-  calls.add(call);
+  if (!calls.add(call)) {
+    call->turn_away();
+    return nullptr;
+  }
   call->start(stub, call);
   return call;
 }

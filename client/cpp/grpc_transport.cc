@@ -13,6 +13,7 @@
 
 #include "base/unix_socket.h"
 #include "client/cpp/grpc_calls.h"
+#include "client/cpp/grpc_lane.h"
 #include "client/cpp/grpc_stream.h"
 #include "client/cpp/stream_buffer.h"
 #include "client/cpp/transport.h"
@@ -26,10 +27,8 @@ namespace {
 
 using rpc::contract::McpRequest;
 using rpc::contract::McpResponse;
-using rpc::contract::McpRuntime;
 
 constexpr std::size_t kLanes = 2;
-constexpr Duration kAvoided = std::chrono::milliseconds(100);
 
 Error error_of(int grpc_code) {
   const Code code = rpc::code_of_grpc(grpc_code);
@@ -82,18 +81,21 @@ struct InvokeCall final : GrpcCall {
   }
 };
 
-struct Lane {
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<McpRuntime::Stub> stub;
-};
-
 class GrpcTransport final : public Transport {
  public:
-  explicit GrpcTransport(std::array<Lane, kLanes> lanes) : lanes_(std::move(lanes)) {}
-  ~GrpcTransport() override { calls_.cancel_all_and_wait(); }
+  using Channels = std::array<std::shared_ptr<grpc::Channel>, kLanes>;
+  explicit GrpcTransport(const Channels& channels) {
+    for (std::size_t i = 0; i < kLanes; ++i) lanes_.at(i) = std::make_unique<GrpcLane>(channels.at(i), turns_);
+  }
+  ~GrpcTransport() override {
+    calls_.cancel_all_and_wait();
+    for (const auto& lane : lanes_) {
+      for (lane->stop(); lane->watches();) take_turn(gpr_inf_future(GPR_CLOCK_MONOTONIC));
+    }
+  }
 
   std::shared_ptr<PendingCall> call_async(Request request, CallTrace* trace, Done done) override {
-    Lane* lane = next_lane();
+    GrpcLane* lane = next_lane();
     if (lane == nullptr) {
       done(not_connected(std::move(request)));
       return nullptr;
@@ -103,12 +105,13 @@ class GrpcTransport final : public Transport {
     calls_.add(call);
     const auto ended = [this, call, lane](const grpc::Status& said) {
       const grpc::Status status = call->judged(said);
-      if (status.error_code() == kTurnedAway) avoid(*lane);
+      if (status.error_code() == kTurnedAway) lane->avoid();
       const Done tell = std::exchange(call->done, nullptr);
       tell(call->outcome_of(status));
+      lane->end();
       calls_.remove(call);
     };
-    auto* stub = lane->stub->async();
+    auto* stub = lane->stub().async();
     if (call->closes_session()) {
       stub->CloseSession(call->context(), &call->request, &call->response, ended);
     } else {
@@ -119,14 +122,15 @@ class GrpcTransport final : public Transport {
 
   // The blocking form saves two changes of thread.
   Outcome call(Request request, CallTrace* trace, shm::Loan* /*loan*/) override {
-    Lane* lane = next_lane();
+    GrpcLane* lane = next_lane();
     if (lane == nullptr) return not_connected(std::move(request));
     auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     calls_.add(call);
     const grpc::Status status =
-        call->judged(call->closes_session() ? lane->stub->CloseSession(call->context(), call->request, &call->response)
-                                            : lane->stub->Invoke(call->context(), call->request, &call->response));
-    if (status.error_code() == kTurnedAway) avoid(*lane);
+        call->judged(call->closes_session() ? lane->stub().CloseSession(call->context(), call->request, &call->response)
+                                            : lane->stub().Invoke(call->context(), call->request, &call->response));
+    if (status.error_code() == kTurnedAway) lane->avoid();
+    lane->end();
     Outcome outcome = call->outcome_of(status);
     calls_.remove(call);
     return outcome;
@@ -134,7 +138,7 @@ class GrpcTransport final : public Transport {
 
   std::shared_ptr<PendingCall> stream(Request request, CallTrace* trace,
                                       std::shared_ptr<StreamBuffer> buffer) override {
-    Lane* lane = next_lane();
+    GrpcLane* lane = next_lane();
     if (lane == nullptr) {
       buffer->finish(not_connected(std::move(request)));
       return nullptr;
@@ -142,9 +146,10 @@ class GrpcTransport final : public Transport {
     const auto call = std::make_shared<InvokeCall>(std::move(request), trace);
     const SteadyTime deadline = call->deadline;
     McpRequest message = call->request;
-    return start_grpc_stream(*lane->stub, std::move(message), deadline, buffer, calls_,
+    return start_grpc_stream(lane->stub(), std::move(message), deadline, buffer, calls_,
                              [this, lane, call, buffer](const grpc::Status& status) {
-                               if (status.error_code() == kTurnedAway) avoid(*lane);
+                               if (status.error_code() == kTurnedAway) lane->avoid();
+                               lane->end();
                                const bool cut = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
                                if (cut && buffer->begun()) return buffer->finish({kReadTooSlowly});
                                Outcome outcome = call->outcome_of(status);
@@ -157,8 +162,7 @@ class GrpcTransport final : public Transport {
 
   [[nodiscard]] bool usable() const override {
     read_sockets();
-    return std::any_of(lanes_.begin(), lanes_.end(),
-                       [this](const Lane& lane) { return serves(lane, /*connect=*/false); });
+    return std::any_of(lanes_.begin(), lanes_.end(), [](const auto& lane) { return lane->serves(/*connect=*/false); });
   }
 
   [[nodiscard]] DoorChoice door() const override { return DoorChoice::kGrpc; }
@@ -167,44 +171,32 @@ class GrpcTransport final : public Transport {
   // Between blocking calls nobody reads gRPC's sockets, and a connection that has ended still looks ready: without this
   // every second call after a worker's death would be lost. A turn of an empty queue reads what one socket has to say.
   void read_sockets() const {
-    for (std::size_t turn = 0; turn < kLanes + 1; ++turn) {
-      void* tag = nullptr;
-      bool ok = false;
-      static_cast<void>(turns_.AsyncNext(&tag, &ok, gpr_inf_past(GPR_CLOCK_MONOTONIC)));
-    }
+    for (std::size_t turn = 0; turn < kLanes + 1; ++turn) take_turn(gpr_inf_past(GPR_CLOCK_MONOTONIC));
+  }
+  void take_turn(gpr_timespec until) const {
+    void* tag = nullptr;
+    bool ok = false;
+    if (turns_.AsyncNext(&tag, &ok, until) == grpc::CompletionQueue::GOT_EVENT) GrpcLane::take(tag, ok);
   }
 
   static Outcome not_connected(Request&& request) {
     return {error_of(grpc::StatusCode::UNAVAILABLE), std::move(request)};
   }
 
-  /// The next lane that is connected; one that is not is told to connect, for a later call. None: nullptr.
-  Lane* next_lane() {
+  /// The next lane that is connected, with a call begun; one that is not is told to connect, for a later call. None:
+  /// nullptr.
+  GrpcLane* next_lane() {
     const std::size_t first = next_.fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < kLanes; ++i) {
-      Lane& lane = lanes_[(first + i) % kLanes];
-      if (serves(lane, /*connect=*/true)) return &lane;
+      GrpcLane& lane = *lanes_.at((first + i) % kLanes);
+      if (lane.serves(/*connect=*/true) && lane.begin()) return &lane;
     }
     return nullptr;
   }
 
-  [[nodiscard]] bool serves(const Lane& lane, bool connect) const {
-    if (lane.channel->GetState(connect) != GRPC_CHANNEL_READY) return false;
-    const auto until = avoided_.at(static_cast<std::size_t>(&lane - lanes_.data())).load(std::memory_order_relaxed);
-    return until == 0 || std::chrono::steady_clock::now().time_since_epoch().count() >= until;
-  }
-
-  /// Its worker goes away; soon the channel will know, too.
-  void avoid(const Lane& lane) {
-    const auto until = std::chrono::steady_clock::now() + kAvoided;
-    avoided_.at(static_cast<std::size_t>(&lane - lanes_.data()))
-        .store(until.time_since_epoch().count(), std::memory_order_relaxed);
-  }
-
-  std::array<Lane, kLanes> lanes_;
-  std::array<std::atomic<Duration::rep>, kLanes> avoided_{};  // until then; 0: never
   std::atomic<std::size_t> next_{0};
   mutable grpc::CompletionQueue turns_;
+  std::array<std::unique_ptr<GrpcLane>, kLanes> lanes_;
   GrpcCalls calls_;
 };
 
@@ -231,18 +223,17 @@ Result<std::shared_ptr<Transport>> connect_grpc(const ClientOptions& options) {
   // As much as a worker takes over gRPC, so that what it refuses is refused there, with an answer.
   const auto limit =
       static_cast<int>(std::min<std::size_t>(2 * options.max_body_bytes, std::numeric_limits<int>::max()));
-  std::array<Lane, kLanes> lanes;
-  for (Lane& lane : lanes) {
-    lane.channel = rpc::channel_to_path(path, limit);
-    lane.stub = McpRuntime::NewStub(lane.channel);
+  GrpcTransport::Channels channels;
+  for (auto& channel : channels) {
+    channel = rpc::channel_to_path(path, limit);
     // The first decides; the others connect behind it.
-    if (&lane == &lanes.front()) {
-      RS_TRY_STATUS(wait_connected(*lane.channel, path, deadline));
+    if (&channel == &channels.front()) {
+      RS_TRY_STATUS(wait_connected(*channel, path, deadline));
     } else {
-      lane.channel->GetState(true);
+      channel->GetState(true);
     }
   }
-  return std::shared_ptr<Transport>(std::make_shared<GrpcTransport>(std::move(lanes)));
+  return std::shared_ptr<Transport>(std::make_shared<GrpcTransport>(channels));
 }
 
 }  // namespace ringside

@@ -16,11 +16,14 @@ HandleTransport::~HandleTransport() = default;
 Result<std::shared_ptr<Transport>> HandleTransport::create(RingAttachment attachment) {
   std::shared_ptr<HandleTransport> transport(new HandleTransport(std::move(attachment)));
   // The handles of a call under way name this ring: what is lost is sent again through another.
-  transport->keeper_ =
-      RS_TRY(RingKeeper::start(transport->attachment_.socket.get(), Duration::zero(),
-                               {.lost = [gone = &transport->gone_] { gone->store(true, std::memory_order_relaxed); },
-                                .attach = {},
-                                .over = [] {}}));
+  transport->keeper_ = RS_TRY(RingKeeper::start(transport->attachment_.socket.get(), Duration::zero(),
+                                                {.lost =
+                                                     [here = transport.get()] {
+                                                       here->gone_.store(true, std::memory_order_relaxed);
+                                                       here->channel_.leave([here] { here->attachment_.hang_up(); });
+                                                     },
+                                                 .attach = {},
+                                                 .over = [] {}}));
   return std::shared_ptr<Transport>(std::move(transport));
 }
 

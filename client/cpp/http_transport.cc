@@ -210,10 +210,8 @@ class HttpTransport final : public Transport {
         gate_,
         fetch(std::move(message), [this, bytes_out, trace, kept, done = std::move(done)](Result<Response> answer) {
           say(trace, bytes_out, answer.ok() ? answer->body.size() : 0);
-          Outcome outcome{tidy_answer(std::move(answer))};
-          if (!outcome.answer.ok() && outcome.answer.error().code == Code::kUnavailable)
-            outcome.lost = std::move(*kept);
-          done(std::move(outcome));
+          const bool nowhere = !answer.ok() && http::never_arrived(answer.error());
+          done(with_request({tidy_answer(std::move(answer))}, std::move(*kept), nowhere));
         }));
   }
 
@@ -232,9 +230,8 @@ class HttpTransport final : public Transport {
       say(trace, out, in);
       if (status.ok()) return buffer->finish({Response{}});
       // One that broke off may have been read too slowly: that says nothing of the door.
-      Outcome outcome{buffer->begun() ? error_of(status.error().code) : failed(status.error())};
-      if (outcome.answer.error().code == Code::kUnavailable) outcome.lost = std::move(*kept);
-      buffer->finish(std::move(outcome));
+      const Error error = buffer->begun() ? error_of(status.error().code) : failed(status.error());
+      buffer->finish(with_request({error}, std::move(*kept), http::never_arrived(status.error())));
     };
     // The reader may come before the number of the exchange is known.
     const auto number = std::make_shared<std::atomic<std::uint64_t>>(0);
@@ -300,6 +297,13 @@ class HttpTransport final : public Transport {
   void reach(http::ClientRequest& message) const {
     message.unix_socket = socket_;
     message.connect_timeout = connect_timeout_;
+  }
+
+  /// Hands the request of a call back that found no worker, or lost it.
+  static Outcome with_request(Outcome outcome, Request request, bool never_arrived) {
+    if (outcome.answer.ok() || outcome.answer.error().code != Code::kUnavailable) return outcome;
+    (never_arrived ? outcome.unsent : outcome.lost) = std::move(request);
+    return outcome;
   }
 
   Answer tidy_answer(Result<Response> answer) {

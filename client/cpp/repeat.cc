@@ -1,9 +1,27 @@
 #include "client/cpp/repeat.h"
 
+#include <utility>
+
 #include "mcp/repeat.h"
 #include "rpc/errors.h"
 
 namespace ringside {
+namespace {
+
+constexpr int kMostDeaths = 4;
+constexpr int kMostTurnedAway = 32;
+
+}  // namespace
+
+std::optional<Request> Tries::to_send_again(Outcome& outcome) {
+  if (outcome.unsent) {
+    if (++turned_away_ >= kMostTurnedAway) return std::nullopt;
+    return std::exchange(outcome.unsent, std::nullopt);
+  }
+  if (!outcome.lost || ++deaths_ >= kMostDeaths) return std::nullopt;
+  outcome.lost->retry = true;
+  return std::exchange(outcome.lost, std::nullopt);
+}
 
 Answer given_up(const Request& lost, Error failure) {
   if (lost.method == "DELETE") return failure;

@@ -41,8 +41,9 @@ class RingTransport::AsyncCall final : public PendingCall {
     const std::lock_guard lock(mutex_);
     return cancelled_;
   }
-  /// The call, or its answer, is on its way over the channel.
+  /// The call, or its answer, is on its way over the channel; null: it has ended already.
   void goes_by_channel(const std::shared_ptr<PendingCall>& by_channel) {
+    if (by_channel == nullptr) return;
     bool cancelled = false;
     {
       const std::lock_guard lock(mutex_);

@@ -1,6 +1,7 @@
 #include "client/cpp/ring_attachment.h"
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -22,12 +23,12 @@ constexpr std::size_t kMaxReply = 4096;
 constexpr int kAttempts = 8;
 
 /// Refusals that say "not now" or "not here"; any other is about what we sent.
-constexpr std::array<std::string_view, 7> kNotNow = {"too_many_rings",   "too_many_handshakes", "draining",
-                                                     "no_memory",        "no_descriptors",      "no_common_feature",
-                                                     "handshake_timeout"};
+constexpr std::array<std::string_view, 6> kNotNow = {"too_many_rings", "too_many_handshakes", "no_memory",
+                                                     "no_descriptors", "no_common_feature",   "handshake_timeout"};
 
 constexpr Error kClosed{Code::kUnavailable, 0,
                         "the ring door closed the connection; may this user connect? see the log of ringsided"};
+constexpr Error kGoesAway{Code::kUnavailable, 0, "the worker that takes rings is going away"};
 constexpr Error kNotAgain{Code::kDenied, 0, "this worker cannot take up a ring where another left it"};
 constexpr Error kBadReply{Code::kPeerLied, 0, "what answers at the ring door does not speak our protocol"};
 
@@ -46,6 +47,7 @@ Status wait_readable(int socket, SteadyTime deadline, int stop) {
 }
 
 Error refusal_of(const ring::v1::AttachReply& reply) {
+  if (reply.refusal() == "draining") return kGoesAway;
   log::warn("the worker refused a ring reason={} advice=\"{}\"", log::printable(reply.refusal(), 64),
             log::printable(reply.message()));
   if (std::find(kNotNow.begin(), kNotNow.end(), reply.refusal()) != kNotNow.end()) {
@@ -71,12 +73,14 @@ Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd&
   request.set_features(wish.features | wish.welcome);
   request.set_client(options.client_name);
   request.set_generation(wish.generation);
+  request.set_hangs_up(true);
   const std::array descriptors = {end.request_fd()};
   RS_TRY_STATUS(send_message(attachment.socket.get(), request.SerializeAsString(), descriptors));
 
   RS_TRY_STATUS(wait_readable(attachment.socket.get(), wish.deadline, wish.stop));
   auto received = RS_TRY(receive_message(attachment.socket.get(), kMaxReply));
   if (received.end_of_file) return kClosed;
+  if (received.descriptors_lost) return Error{Code::kUnavailable, EMFILE, "no file descriptor is left for a ring"};
   ring::v1::AttachReply reply;
   if (!reply.ParseFromString(received.bytes)) return kBadReply;
   if (!reply.refusal().empty()) return refusal_of(reply);
@@ -100,15 +104,18 @@ Result<RingAttachment> attach_once(const ClientOptions& options, shm::ClientEnd&
 Result<RingAttachment> attach(const ClientOptions& options, shm::ClientEnd& end, const Wish& wish) {
   for (int attempt = 1;; ++attempt) {
     auto attachment = attach_once(options, end, wish);
-    // A worker that died before it answered; there is another.
-    const bool again = !attachment.ok() && attempt < kAttempts &&
-                       (attachment.error().message == kClosed.message || attachment.error().os_error == EPIPE ||
-                        attachment.error().os_error == ECONNRESET);
+    // A worker that died before it answered, or goes away; there is another.
+    const bool again =
+        !attachment.ok() && attempt < kAttempts &&
+        (attachment.error().message == kClosed.message || attachment.error().message == kGoesAway.message ||
+         attachment.error().os_error == EPIPE || attachment.error().os_error == ECONNRESET);
     if (!again) return attachment;
   }
 }
 
 }  // namespace
+
+void RingAttachment::hang_up() const { ::shutdown(socket.get(), SHUT_RDWR); }
 
 Result<RingAttachment> attach_ring(const ClientOptions& options, bool handles) {
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.connect_timeout;

@@ -15,13 +15,17 @@ namespace ringside {
 /// What a handshake leads to.
 struct RingAttachment {
   std::unique_ptr<shm::ClientEnd> end;  ///< null where it was attached again: the caller has it
-  UniqueFd socket;                      ///< stays open as long as the attachment; the worker's close ends it
+  UniqueFd socket;                      ///< stays open as long as the attachment; its end of file ends it
   UniqueFd channel;                     ///< our end of the attachment's gRPC channel
   std::uint64_t ring = 0;
   std::uint32_t generation = 0;  ///< how often this segment has been attached
   std::uint32_t features = 0;    ///< bits of shm/layout.h that both sides know
   int worker_pid = 0;
   std::size_t max_body_bytes = 0;  ///< of the worker
+
+  /// The last thing to do with it once it has ended, and no call over its channel is under way: the worker that goes
+  /// away waits for that.
+  void hang_up() const;
 };
 
 /// Connects, makes a request segment and attaches it, within `options.connect_timeout`. kUnavailable: the door is not

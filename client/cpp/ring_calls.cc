@@ -13,6 +13,12 @@
 namespace ringside {
 namespace {
 
+// With these a call ends whose worker is gone, where the segment does not hold enough to publish it again.
+constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
+constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
+constexpr Error kBrokeOff{Code::kUnavailable, 0, "the worker is gone, and the stream with it"};
+constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
+
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
@@ -22,12 +28,12 @@ RingCalls::RingCalls(shm::ClientEnd& end, Duration spin, std::size_t max_answer_
 
 RingCalls::~RingCalls() { close(); }
 
-Result<RingCalls::Answered> RingCalls::call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline,
-                                            bool& published) {
+RingCalls::Ended RingCalls::call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline,
+                                 bool& published) {
   Entry entry(claim.slot(), claim.sequence(), rest, deadline);
   published = false;
   Lock lock(mutex_);
-  if (over_) return *over_;
+  if (over_) return {*over_, over_by_};
   by_slot_.at(entry.slot) = &entry;
   ++inside_;
   lock.unlock();
@@ -43,7 +49,7 @@ Result<RingCalls::Answered> RingCalls::call(shm::ClientEnd::Claim claim, std::st
   if (!gave_up) return std::move(*entry.outcome);
   // Under the lock: nobody takes the ring down before the worker has been told.
   end_.cancel(entry.slot, entry.sequence);
-  return kTooLate;
+  return {kTooLate};
 }
 
 /// Until `entry` has its outcome or its deadline has passed.
@@ -109,7 +115,7 @@ bool RingCalls::take_one() {
       end_locked(kRingLied);
       return false;
     }
-    if (!more) settle(*entry, std::move(answer));
+    if (!more) settle(*entry, {std::move(answer)});
     return true;
   }
   if ((*taken)->more || answer.collected) {
@@ -125,7 +131,7 @@ bool RingCalls::take_one() {
   } else {
     answer.loan = std::move((*taken)->answer);
   }
-  if (!(*taken)->more) settle(*entry, std::move(answer));
+  if (!(*taken)->more) settle(*entry, {std::move(answer)});
   return true;
 }
 
@@ -154,7 +160,7 @@ void RingCalls::end_lead() {
   if (suspended_) unled_.notify_all();
 }
 
-void RingCalls::suspend(int most_deaths, Error given_up) {
+void RingCalls::suspend(int most_deaths) {
   Lock lock(mutex_);
   suspended_ = true;
   if (led_) end_.wake();
@@ -166,12 +172,14 @@ void RingCalls::suspend(int most_deaths, Error given_up) {
   for (Entry* entry : by_slot_) {
     if (entry == nullptr || !entry->begun) continue;
     end_.cancel(entry->slot, entry->sequence);
-    settle(*entry, kBrokeOff);
+    settle(*entry, {kBrokeOff, Loss::kBrokeOff});
   }
   for (const auto& call : end_.detach(most_deaths)) {
     Entry* const entry = by_slot_.at(call.slot);
     if (entry == nullptr || entry->sequence != call.sequence) continue;
-    settle(*entry, call.too_often ? given_up : call.taken ? kMayHaveRun : kNeverTaken);
+    settle(*entry, call.too_often ? Ended{kTooManyDeaths, Loss::kTooManyDeaths}
+                   : call.taken   ? Ended{kMayHaveRun, Loss::kMayHaveRun}
+                                  : Ended{kNeverTaken, Loss::kNeverTaken});
   }
   // What came of an answer in parts came from a worker that is gone; the next one answers from the start.
   for (Entry* entry : by_slot_) {
@@ -196,7 +204,7 @@ void RingCalls::pass_lead() {
   }
 }
 
-void RingCalls::settle(Entry& entry, Result<Answered> outcome) {
+void RingCalls::settle(Entry& entry, Ended outcome) {
   by_slot_.at(entry.slot) = nullptr;
   entry.outcome.emplace(std::move(outcome));
   if (!entry.done) {
@@ -230,7 +238,7 @@ void RingCalls::cancel(std::uint32_t slot, std::uint64_t sequence) {
   const std::lock_guard lock(mutex_);
   Entry* const entry = by_slot_.at(slot);
   if (entry == nullptr || entry->sequence != sequence) return;
-  settle(*entry, kGaveUp);
+  settle(*entry, {kGaveUp});
   end_.cancel(slot, sequence);
   nudge_reaper();
 }
@@ -252,16 +260,19 @@ void RingCalls::gone(Error error) {
   const std::lock_guard lock(mutex_);
   while (!over_ && take_one()) {
   }
-  end_locked(error);
+  end_locked(error, Loss::kAskTheJournal);
   if (led_) end_.wake();
 }
 
-void RingCalls::end_locked(Error error) {
+void RingCalls::end_locked(Error error, Loss loss) {
   if (over_) return;
   over_ = error;
+  over_by_ = loss;
   is_over_.store(true, std::memory_order_relaxed);
   for (Entry* entry : by_slot_) {
-    if (entry != nullptr) settle(*entry, error);
+    if (entry == nullptr) continue;
+    const bool broke_off = entry->begun && loss == Loss::kAskTheJournal;
+    settle(*entry, {error, broke_off ? Loss::kBrokeOff : loss});
   }
   turns_.call_all();
   late_.call_all();
@@ -328,7 +339,7 @@ void RingCalls::expire(Lock& lock) {
   late_.expire(time);
   while (!async_.empty() && async_.begin()->first.first <= time) {
     const std::shared_ptr<Entry> entry = async_.begin()->second;
-    settle(*entry, kTooLate);
+    settle(*entry, {kTooLate});
     end_.cancel(entry->slot, entry->sequence);
   }
 }

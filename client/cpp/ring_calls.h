@@ -39,15 +39,24 @@ class RingCalls {
     std::string header;
     std::string body;
   };
-  using Done = std::function<void(Result<Answered>)>;
+  /// Why there is no answer, as far as that says who may send the call again.
+  enum class Loss {
+    kNone,           ///< there is one; or the call was given up, or the ring ended for another reason than a death
+    kNeverTaken,     ///< its worker is gone and had not taken it
+    kMayHaveRun,     ///< its worker is gone and had taken it
+    kAskTheJournal,  ///< the last worker is gone; ClientEnd::was_taken() tells
+    kBrokeOff,       ///< its worker is gone and had begun to stream the answer: nobody can take that up
+    kTooManyDeaths,  ///< so many workers had taken it and died that it may be what they die of
+  };
+  /// How a call ended.
+  struct Ended {
+    Result<Answered> answered;
+    Loss loss = Loss::kNone;
+  };
+  using Done = std::function<void(Ended)>;
   /// Takes each completion of a call whose answer is wanted as it comes, the last one too; on the thread that leads,
   /// with the calls locked. False: it is a lie.
   using Piece = std::function<bool(shm::ClientEnd::Taken&)>;
-
-  /// With these a call ends whose worker is gone, where the segment does not hold enough to publish it again.
-  static constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
-  static constexpr Error kBrokeOff{Code::kUnavailable, 0, "the worker is gone, and the stream with it"};
-  static constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
 
   /// `end` outlives it. `spin`: how long a leader looks for an answer before it sleeps, at most. An answer in parts
   /// that is larger than `max_answer_bytes` is a lie.
@@ -59,10 +68,10 @@ class RingCalls {
 
   /// Publishes `claim` and waits for its answer. kTimeout at `deadline`; else what end() was given. `published` says
   /// whether the worker can have seen the call. `rest` is what of the body does not fit the claim, and goes in parts.
-  Result<Answered> call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, bool& published);
+  Ended call(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, bool& published);
   /// The same without waiting: true, and `done` runs on the reaper, exactly once; `rest` stays until then. False: the
   /// ring is over, nothing was published and `done` never runs. With `piece` the answer goes there, and `done` is told
-  /// of the end only, unless the answer is inline; a stream that has begun ends with its worker (kBrokeOff).
+  /// of the end only, unless the answer is inline; a stream that has begun ends with its worker.
   bool start(shm::ClientEnd::Claim claim, std::string_view rest, SteadyTime deadline, Done done, Piece piece = nullptr);
   /// A place among those who wait for room (ring_turns.h). It is left when there was room, and when it is given up.
   using Turn = RingTurns::Turn;
@@ -83,13 +92,13 @@ class RingCalls {
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 
   /// The worker writes no more: hands out the answers that it left, makes every caller wait, and detaches the end.
-  /// Calls that `most_deaths` workers have taken end with `given_up`. Waits until no caller looks at the ring.
-  void suspend(int most_deaths, Error given_up);
+  /// Calls that `most_deaths` workers have taken end here. Waits until no caller looks at the ring.
+  void suspend(int most_deaths);
   /// The end has joined another worker: callers look for their answers again.
   void resume();
   /// The ring is over: ends every call under way with `error`, and refuses those to come. The first error counts.
   void end(Error error);
-  /// The same once the worker has stopped writing: the answers that it left in the ring are handed out first.
+  /// The same once the last worker has stopped writing: the answers that it left in the ring are handed out first.
   void gone(Error error);
   /// True once the ring is over. One load.
   [[nodiscard]] bool over() const { return is_over_.load(std::memory_order_relaxed); }
@@ -105,7 +114,7 @@ class RingCalls {
     const SteadyTime deadline;
     std::string_view rest;  // of the request
     Answered answer;        // as far as it has come
-    std::optional<Result<Answered>> outcome;
+    std::optional<Ended> outcome;
     Done done;                       // asynchronous
     Piece piece;                     // asynchronous, and wanted piece by piece
     bool begun = false;              // a piece has been handed out
@@ -120,8 +129,8 @@ class RingCalls {
   void pass_lead();
   bool take_one();
   void send_next_part(Entry& entry);
-  void settle(Entry& entry, Result<Answered> outcome);
-  void end_locked(Error error);
+  void settle(Entry& entry, Ended outcome);
+  void end_locked(Error error, Loss loss = Loss::kNone);
   void nudge_reaper();
   void wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then);
   [[nodiscard]] bool has_turn(const Turn& turn) const;
@@ -147,6 +156,7 @@ class RingCalls {
   std::atomic<std::uint64_t> ended_{0};    // calls so far: room may have come since
   std::deque<std::function<void()>> due_;  // asynchronous ones whose turn has come
   std::optional<Error> over_;
+  Loss over_by_ = Loss::kNone;
   std::atomic<bool> is_over_{false};  // over_ for those without the mutex
   bool led_ = false;
   bool suspended_ = false;

@@ -23,6 +23,9 @@ using ring::v1::RingService;
 
 constexpr std::string_view kOverLimit = "larger than max";  // in the message of every gRPC's own size check
 
+/// How a call ends that nobody ran.
+constexpr Error kNotTaken{Code::kNotFound, 0, "the worker is going away and took the call no more"};
+
 Error error_of(const grpc::Status& status) {
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
       status.error_message().find(kOverLimit) != std::string::npos) {
@@ -80,7 +83,7 @@ struct RingChannel::State {
   Error failed(const grpc::Status& status) {
     if (status.error_code() == kTurnedAway) {
       broken.store(true, std::memory_order_relaxed);
-      return {Code::kNotFound, 0, "the worker is going away and took the call no more"};
+      return kNotTaken;
     }
     if (status.error_code() == grpc::StatusCode::UNAVAILABLE) broken.store(true, std::memory_order_relaxed);
     return error_of(status);
@@ -104,7 +107,7 @@ Result<RingChannel::McpResponse> RingChannel::invoke(const McpRequest& request, 
   state_->open();
   // The blocking form saves two changes of thread.
   const auto call = std::make_shared<GrpcCall>(deadline);
-  state_->calls.add(call);
+  if (!state_->calls.add(call)) return kNotTaken;
   McpResponse response;
   const grpc::Status status = request.method() == "DELETE"
                                   ? state_->runtime->CloseSession(call->context(), request, &response)
@@ -118,7 +121,10 @@ Result<RingChannel::McpResponse> RingChannel::invoke(const McpRequest& request, 
 std::shared_ptr<PendingCall> RingChannel::invoke_async(McpRequest request, SteadyTime deadline, Invoked done) {
   state_->open();
   auto call = std::make_shared<InvokeCall>(std::move(request), deadline);
-  state_->calls.add(call);
+  if (!state_->calls.add(call)) {
+    done(kNotTaken);
+    return nullptr;
+  }
   auto ended = [state = state_.get(), call, done = std::move(done)](const grpc::Status& status) {
     done(status.ok() ? Result<McpResponse>(std::move(call->response)) : state->failed(call->judged(status)));
     state->calls.remove(call);
@@ -144,7 +150,7 @@ std::shared_ptr<PendingCall> RingChannel::stream(McpRequest request, SteadyTime 
 Result<RingChannel::Fetched> RingChannel::fetch(const Ticket& ticket, SteadyTime deadline) {
   state_->open();
   const auto call = std::make_shared<GrpcCall>(deadline);
-  state_->calls.add(call);
+  if (!state_->calls.add(call)) return kNotTaken;
   FetchResponse response;
   const grpc::Status status = state_->rings->Fetch(call->context(), to_message(ticket), &response);
   Result<Fetched> fetched = status.ok() ? Result<Fetched>(to_fetched(std::move(response))) : state_->failed(status);
@@ -155,7 +161,10 @@ Result<RingChannel::Fetched> RingChannel::fetch(const Ticket& ticket, SteadyTime
 std::shared_ptr<PendingCall> RingChannel::fetch_async(const Ticket& ticket, SteadyTime deadline, FetchDone done) {
   state_->open();
   auto call = std::make_shared<FetchCall>(to_message(ticket), deadline);
-  state_->calls.add(call);
+  if (!state_->calls.add(call)) {
+    done(kNotTaken);
+    return nullptr;
+  }
   state_->rings->async()->Fetch(
       call->context(), &call->request, &call->response,
       [state = state_.get(), call, done = std::move(done)](const grpc::Status& status) {
@@ -164,6 +173,8 @@ std::shared_ptr<PendingCall> RingChannel::fetch_async(const Ticket& ticket, Stea
       });
   return call;
 }
+
+void RingChannel::leave(std::function<void()> left) { state_->calls.leave(std::move(left)); }
 
 bool RingChannel::idle() const { return state_->calls.empty(); }
 

@@ -17,8 +17,8 @@ namespace ringside {
 
 class StreamBuffer;
 
-/// Thread-safe. Errors of a call: kTooLarge (gRPC refused the size: 413), kTimeout, kCancelled, kUnavailable, or what
-/// the worker's status says.
+/// Thread-safe. Errors of a call: kTooLarge (gRPC refused the size: 413), kTimeout, kCancelled, kUnavailable, kNotFound
+/// (nothing of it ran), or what the worker's status says.
 class RingChannel {
  public:
   using McpRequest = contextforge::mcp::runtime::v1::McpRequest;
@@ -55,6 +55,9 @@ class RingChannel {
   using FetchDone = std::function<void(Result<Fetched>)>;
   std::shared_ptr<PendingCall> fetch_async(const Ticket& ticket, SteadyTime deadline, FetchDone done);
 
+  /// Starts no call any more: each fails with kNotFound, which says that nothing of it ran. `left` runs as soon as none
+  /// is under way, perhaps before this returns, and once; it must not block.
+  void leave(std::function<void()> left);
   /// True when no call is under way.
   [[nodiscard]] bool idle() const;
   /// True once a call found nobody at the other end; it does not heal.

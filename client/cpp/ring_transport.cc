@@ -16,7 +16,6 @@ namespace {
 
 // A call that so many workers took and did not answer may be what they die of.
 constexpr int kMostDeaths = 4;
-constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
 
 }  // namespace
 
@@ -48,7 +47,9 @@ RingKeeper::Hooks RingTransport::hooks() {
       const std::lock_guard lock(mutex_);
       attached_ = false;
     }
-    calls_->suspend(kMostDeaths, kTooManyDeaths);
+    calls_->suspend(kMostDeaths);
+    const auto line = last_line();
+    line->channel.leave([attachment = &line->attachment] { attachment->hang_up(); });
   };
   if ((last_line()->attachment.features & shm::kFeatureAgain) != 0) {
     hooks.attach = [this](int stop) { return attach_again(stop); };
@@ -127,10 +128,11 @@ Outcome RingTransport::call(Request request, CallTrace* trace, shm::Loan* loan) 
   const std::uint64_t sequence = claim->sequence();
   const std::string_view rest = std::string_view(request.body).substr(claim->body().size());
   bool published = false;
-  auto answered = calls_->call(std::move(*claim), rest, request.deadline, published);
+  auto ended = calls_->call(std::move(*claim), rest, request.deadline, published);
+  auto& answered = ended.answered;
   if (trace != nullptr && published) trace->ring_bytes_out = request.body.size();
   say_who(trace);
-  if (!answered.ok()) return without_answer(answered.error(), std::move(request), slot, sequence);
+  if (!answered.ok()) return without_answer(ended, std::move(request), slot, sequence);
   if (!answered->inline_answer) return {take_answer(std::move(*answered), trace, loan), std::nullopt};
   const auto line = last_line();
   auto fetched = line->channel.fetch({line->attachment.ring, slot, sequence}, request.deadline);
@@ -170,7 +172,7 @@ bool RingTransport::send(const std::shared_ptr<AsyncCall>& call) {
   const std::string_view rest = std::string_view(call->request.body).substr(claim->body().size());
   const bool started = calls_->start(
       std::move(*claim), rest, call->request.deadline,
-      [this, call](Result<RingCalls::Answered> answered) { finish(call, std::move(answered)); },
+      [this, call](RingCalls::Ended ended) { finish(call, std::move(ended)); },
       call->stream == nullptr ? RingCalls::Piece()
                               : [call](shm::ClientEnd::Taken& piece) { return take_piece(*call, piece); });
   // A cancel that came before the start found nothing to cancel.
@@ -190,22 +192,33 @@ void RingTransport::take_turn(const std::shared_ptr<AsyncCall>& call) {
   call->done({kRingGone, std::move(call->request)});
 }
 
-/// How a published call ended without an answer. The workers' journals say whether one ever took the call.
-Outcome RingTransport::without_answer(const Error& error, Request request, std::uint32_t slot,
+/// How a published call ended without an answer.
+Outcome RingTransport::without_answer(const RingCalls::Ended& ended, Request request, std::uint32_t slot,
                                       std::uint64_t sequence) const {
-  if (error.code == kTooManyDeaths.code) return {given_up(request, error)};
-  if (error.code != Code::kUnavailable) return {error};
-  if (error.message == RingCalls::kNeverTaken.message) return {error, std::move(request)};
-  if (error.message == RingCalls::kBrokeOff.message) return {error};
-  if (error.message == RingCalls::kMayHaveRun.message) return {error, std::nullopt, std::move(request)};
-  if (!end_->was_taken(slot, sequence)) return {error, std::move(request)};
-  return {error, std::nullopt, std::move(request)};
+  using Loss = RingCalls::Loss;
+  const Error& error = ended.answered.error();
+  Loss loss = ended.loss;
+  if (loss == Loss::kAskTheJournal) loss = end_->was_taken(slot, sequence) ? Loss::kMayHaveRun : Loss::kNeverTaken;
+  switch (loss) {
+    case Loss::kTooManyDeaths:
+      return {given_up(request, error)};
+    case Loss::kNeverTaken:
+      return {error, std::move(request)};
+    case Loss::kMayHaveRun:
+      return {error, std::nullopt, std::move(request)};
+    case Loss::kNone:
+    case Loss::kBrokeOff:
+    case Loss::kAskTheJournal:
+      break;
+  }
+  return {error};
 }
 
-void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered) {
+void RingTransport::finish(const std::shared_ptr<AsyncCall>& call, RingCalls::Ended ended) {
   say_who(call->trace);
+  auto& answered = ended.answered;
   if (!answered.ok()) {
-    return call->done(without_answer(answered.error(), std::move(call->request), call->slot(), call->sequence()));
+    return call->done(without_answer(ended, std::move(call->request), call->slot(), call->sequence()));
   }
   if (call->stream != nullptr && !answered->inline_answer) {
     return call->done(call->cut ? Outcome{kReadTooSlowly} : Outcome{Response{}});

@@ -66,11 +66,11 @@ class RingTransport final : public Transport {
   void watch(const std::shared_ptr<AsyncCall>& call);
   void look_at(const std::shared_ptr<AsyncCall>& call);
   void call_by(const std::shared_ptr<Line>& line, const std::shared_ptr<AsyncCall>& call);
-  [[nodiscard]] Outcome without_answer(const Error& error, Request request, std::uint32_t slot,
+  [[nodiscard]] Outcome without_answer(const RingCalls::Ended& ended, Request request, std::uint32_t slot,
                                        std::uint64_t sequence) const;
   Answer take_answer(RingCalls::Answered answered, CallTrace* trace, shm::Loan* loan);
   Answer take_fetched(Result<RingChannel::Fetched> fetched, CallTrace* trace);
-  void finish(const std::shared_ptr<AsyncCall>& call, Result<RingCalls::Answered> answered);
+  void finish(const std::shared_ptr<AsyncCall>& call, RingCalls::Ended ended);
   void say_who(CallTrace* trace) const;
 
   // In the order in which they depend on one another.

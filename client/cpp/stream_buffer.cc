@@ -55,7 +55,7 @@ bool StreamBuffer::push(std::string_view piece) {
     bytes_ += piece.size();
     changed_.notify_all();
   }
-  const bool has_room = bytes_ < kMuch;
+  const bool has_room = bytes_ < kMuchUnread;
   owes_room_ = owes_room_ || !has_room;  // whoever was told to wait and went on is still owed
   return has_room;
 }
@@ -63,7 +63,7 @@ bool StreamBuffer::push(std::string_view piece) {
 void StreamBuffer::push(shm::Loan piece) {
   if (piece.body().empty()) return;
   const std::lock_guard lock(mutex_);
-  if (bytes_ < kMuch) {
+  if (bytes_ < kMuchUnread) {
     pieces_.emplace_back(std::string(piece.body()));
     bytes_ += piece.body().size();
   } else {
@@ -103,7 +103,7 @@ bool StreamBuffer::begun() const {
 
 bool StreamBuffer::has_room() const {
   const std::lock_guard lock(mutex_);
-  return bytes_ < kMuch;
+  return bytes_ < kMuchUnread;
 }
 
 Result<bool> StreamBuffer::wait_for_head(SteadyTime until) {
@@ -146,7 +146,7 @@ Result<std::optional<std::string>> StreamBuffer::read(SteadyTime until) {
     piece = std::move(pieces_.front());
     pieces_.pop_front();
     if (const auto* text = std::get_if<std::string>(&*piece)) bytes_ -= std::min(bytes_, text->size());
-    if (owes_room_ && bytes_ < kMuch / 2) {
+    if (owes_room_ && bytes_ < kMuchUnread / 2) {
       owes_room_ = false;
       room = room_;
     }

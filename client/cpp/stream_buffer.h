@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/backlog.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "client/cpp/client.h"
@@ -21,12 +22,10 @@ namespace ringside {
 
 struct Outcome;
 
-/// Thread-safe; one transport writes, one thread reads.
+/// Thread-safe; one transport writes, one thread reads. kMuchUnread (base/backlog.h) is kept in private memory; what
+/// comes beyond stays where it is: in the socket, in the ring.
 class StreamBuffer {
  public:
-  /// As much is kept in private memory unread; what comes beyond stays where it is: in the socket, in the ring.
-  static constexpr std::size_t kMuch = 256UL * 1024;
-
   StreamBuffer() = default;
   ~StreamBuffer();
   StreamBuffer(const StreamBuffer&) = delete;

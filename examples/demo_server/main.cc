@@ -45,14 +45,28 @@ int serve_http(Server& server, RequestLog& log, std::uint16_t port, int stop) {
   return 0;
 }
 
+/// False: it cannot be opened. An empty path is no log.
+bool open_log(const std::string& path, UniqueFd& file) {
+  if (path.empty()) return true;
+  auto opened = RequestLog::open(path);
+  if (opened.ok()) {
+    file = *std::move(opened);
+  } else {
+    std::fprintf(stderr, "demo_server: cannot open %s\n", path.c_str());
+  }
+  return opened.ok();
+}
+
 int run(int argc, char** argv) {
   CLI::App app("A small native MCP server: tools echo, add, sleep, blob, progress, fail", "demo_server");
   bool http = false;
   std::uint16_t port = 0;
   std::string log_path;
+  std::string calls_path;
   auto* http_flag = app.add_flag("--http", http, "Serve Streamable HTTP on loopback at /mcp instead of stdio");
   app.add_option("--port", port, "With --http: the port (0: any)")->needs(http_flag);
   app.add_option("--log-requests", log_path, "Append each request's raw body to this file, a line each");
+  app.add_option("--log-calls", calls_path, "Append the params of each tools/call that runs to this file, a line each");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -60,17 +74,12 @@ int run(int argc, char** argv) {
   }
   log::init("demo_server", "warn");
   UniqueFd log_file;
-  if (!log_path.empty()) {
-    auto opened = RequestLog::open(log_path);
-    if (!opened.ok()) {
-      std::fprintf(stderr, "demo_server: cannot open %s\n", log_path.c_str());
-      return 1;
-    }
-    log_file = *std::move(opened);
-  }
+  UniqueFd calls_file;
+  if (!open_log(log_path, log_file) || !open_log(calls_path, calls_file)) return 1;
   RequestLog log(std::move(log_file));
+  RequestLog calls(std::move(calls_file));
   const UniqueFd stop = stop_signals();
-  Server server;
+  Server server(calls);
   if (http) return serve_http(server, log, port, stop.get());
   return serve_stdio(server, log, STDIN_FILENO, STDOUT_FILENO, stop.get());
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Records each request's body as a line of a file, byte for byte: what a test compares to find out who changed
-// something.
+// Records bodies as lines of a file, byte for byte: what a test compares to find out who changed something, or what was
+// done.
 
 #include <mutex>
 #include <string>
@@ -17,6 +17,7 @@ class RequestLog {
   /// An invalid descriptor: records nothing.
   explicit RequestLog(UniqueFd file) : file_(std::move(file)) {}
 
+  [[nodiscard]] bool records() const { return static_cast<bool>(file_); }
   /// Any thread.
   void record(const std::string& body);
 

@@ -101,6 +101,7 @@ void Server::call_tool(const Message& message, const std::string& session, std::
       std::find_if(known.begin(), known.end(), [&name](const Tool& t) { return name == std::string(t.name); });
   if (tool == known.end()) return call->fail(kInvalidParamsCode, "Unknown tool");
   remember(session, message.id, call);
+  if (calls_.records()) calls_.record(params.dump());
   tool->run(arguments, call, timers_);
 }
 

@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "examples/demo_server/call.h"
+#include "examples/demo_server/request_log.h"
 #include "examples/demo_server/timers.h"
 #include "mcp/envelope.h"
 
@@ -32,7 +33,8 @@ struct Malformed {
 
 class Server {
  public:
-  Server() = default;
+  /// `calls` gets the params of every tools/call that runs; it outlives the server.
+  explicit Server(RequestLog& calls) : calls_(calls) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -46,6 +48,7 @@ class Server {
   void call_tool(const Message& message, const std::string& session, std::shared_ptr<Reply> reply);
   void remember(const std::string& session, const std::string& id, const std::shared_ptr<Call>& call);
 
+  RequestLog& calls_;
   std::mutex mutex_;
   std::map<std::pair<std::string, std::string>, std::weak_ptr<Call>> under_way_;  // by session and id
   Timers timers_;  // last: its callbacks end before the rest goes

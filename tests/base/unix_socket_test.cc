@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -235,6 +236,32 @@ TEST_F(Sending, too_many_descriptors_are_a_lie_and_none_stays_open) {
   const std::size_t before = open_descriptors();
   EXPECT_EQ(receive_message(right_.get(), 100).error().code, Code::kPeerLied);
   EXPECT_EQ(open_descriptors(), before);
+}
+
+TEST_F(Sending, descriptors_that_find_no_free_number_are_lost_together_and_the_message_is_not) {
+  connect();
+  const std::array<int, 2> ends = {left_.get(), right_.get()};
+  ASSERT_TRUE(send_message(left_.get(), "one", ends).ok());
+  ASSERT_TRUE(send_message(left_.get(), "two", ends).ok());
+  const std::size_t before = open_descriptors();
+  rlimit usual{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &usual), 0);
+  // One number is free, and two are needed.
+  const int free = ::dup(left_.get());
+  ::close(free);
+  const rlimit low{static_cast<rlim_t>(free) + 1, usual.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  const auto poor = receive_message(right_.get(), 100);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &usual), 0);
+  ASSERT_TRUE(poor.ok());
+  EXPECT_EQ(poor->bytes, "one");
+  EXPECT_TRUE(poor->descriptors_lost);
+  EXPECT_TRUE(poor->descriptors.empty());
+  EXPECT_EQ(open_descriptors(), before);
+  const auto rich = receive_message(right_.get(), 100);
+  EXPECT_EQ(rich->bytes, "two");
+  EXPECT_FALSE(rich->descriptors_lost);
+  EXPECT_EQ(rich->descriptors.size(), 2U);
 }
 
 TEST_F(Sending, a_message_over_the_limit_is_a_lie_and_its_descriptors_are_closed) {

@@ -8,15 +8,16 @@
 
 #include "base/unix_socket.h"
 #include "shm/run.h"
+#include "tests/chaos/streamed.h"
 
 namespace ringside::shm::chaos {
 namespace {
 
 constexpr std::size_t kWindow = 16;
 constexpr std::size_t kMostKept = 4;
+constexpr std::uint64_t kEchoesToAStream = 5;
 constexpr int kManyDeaths = 255;
 constexpr int kMostErrors = 8;
-constexpr int kGivenUp = 499;  // of a call that was cancelled before its body had come
 constexpr std::uint64_t kSmall = 6'000;
 constexpr std::uint64_t kMiddling = 120'000;
 constexpr std::uint64_t kLarge = 1'500'000;  // more than a segment
@@ -97,7 +98,22 @@ bool Caller::run(std::uint64_t until, bool more) {
       mischief();
       continue;
     }
+    // What it leaves unread is all that may hold its worker up, so nothing is waited for as long as there is some.
+    if (read_unread()) continue;
     promise(end_->wait(patience(), Duration::zero()).ok(), "an answer was slept through");
+  }
+  return true;
+}
+
+bool Caller::probe() {
+  drop_loans();
+  Call call;
+  call.kind = Label::kProbe;
+  promise(publish(call), "there is room when nothing is under way");
+  while (!open_.empty()) {
+    const bool found = collect();
+    if (gone_) return false;
+    if (!found) promise(end_->wait(patience(), Duration::zero()).ok(), "an answer was slept through");
   }
   return true;
 }
@@ -121,6 +137,8 @@ bool Caller::publish_one() {
   const std::uint64_t kind = below(random_, 32);
   Call call;
   call.body = random_body(kind == 0 ? kLarge : kind < 4 ? kMiddling : kSmall);
+  call.kind = below(random_, kEchoesToAStream + 1) == 0 ? Label::kStream : Label::kEcho;
+  call.is_read_slowly = below(random_, 2) == 0;
   return publish(call);
 }
 
@@ -138,7 +156,8 @@ bool Caller::publish(Call& call) {
   if (call.id == 0) call.id = claim->sequence();
   call.sent = claim->body().size();
   call.in_parts = call.sent < call.body.size();
-  const Label label{hash_of(call.body), call.id, call.taken ? 1U : 0U};
+  const Label label{call.kind, hash_of(call.body), call.id, call.taken ? 1U : 0U};
+  if (call.kind == Label::kStream) call.expected = streamed_for(label);
   std::memcpy(claim->header().data(), &label, sizeof label);
   std::copy_n(call.body.begin(), call.sent, claim->body().begin());
   open_.emplace(claim->sequence(), std::move(call));
@@ -206,12 +225,18 @@ void Caller::hear(ClientEnd::Taken answer) {
   promise(at != open_.end() && at->second.slot == answer.slot, "a call is answered once");
   Call& call = at->second;
   if (answer.send_more) return send_part(answer.sequence, call);
-  if (answer.status == kGivenUp) {
+  if (answer.status == kCutStatus) {
     promise(call.cancelled && call.in_parts && !answer.more && !call.begun, "only who gave up is told so");
     open_.erase(at);
     return;
   }
   promise(answer.status == 200, "an answer has its status");
+  if (call.kind == Label::kProbe) {
+    promise(answer.answer.body() == whole_pool(), "a probe is answered by a whole pool");
+    open_.erase(at);
+    return;
+  }
+  if (call.kind == Label::kStream) return hear_piece(at, std::move(answer));
   const bool in_parts = answer.more || call.begun;
   if (!answer.inline_answer) {
     promise(answer.answer.header().empty() == call.begun, "the header comes once, and first");
@@ -277,6 +302,7 @@ std::vector<Caller::Open> Caller::lose() {
   while (collect()) {
   }
   std::vector<Open> left;
+  end_streams(left);
   for (auto call = open_.begin(); call != open_.end();) {
     call->second.taken = call->second.taken || end_->was_taken(call->second.slot, call->first);
     left.push_back({call->second.id, call->second.taken});

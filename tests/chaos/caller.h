@@ -1,7 +1,7 @@
 #pragma once
 // A client under test: a window of calls through the queue and by handle, with random bodies, some too large to go or
-// come in one part, some cancelled, some given up, loans kept for a while. It lives through its workers' deaths.
-// Whatever it is promised, it checks, and throws when it does not hold.
+// come in one part, some answered by streams, some of these read slowly, some cancelled, some given up, loans kept for
+// a while. It lives through its workers' deaths. Whatever it is promised, it checks, and throws when it does not hold.
 
 #include <atomic>
 #include <deque>
@@ -27,18 +27,25 @@ class Caller {
   bool call(std::uint64_t many);
   /// Makes no more calls; collects what is open. False: the worker is gone.
   bool finish();
+  /// With nothing under way: asks for an answer that needs every block the worker has. False: the worker is gone.
+  bool probe();
   [[nodiscard]] bool asked_to_stop() const { return stop_.load(); }
 
   struct Open {
     std::uint64_t id = 0;
-    bool taken = false;  // by this worker or one before it
+    bool taken = false;   // by this worker or one before it
+    bool broken = false;  // its stream had begun: nobody takes that up, so it is not published again
   };
   /// After call() or finish() was false: reads the worker's last words and detaches. What is still open, and will be
-  /// published again.
+  /// published again unless its stream had begun.
   std::vector<Open> lose();
 
   /// Gives back every loan, after a last look at it.
-  void drop_loans() { let_go(0); }
+  void drop_loans() {
+    let_go(0);
+    while (read_unread()) {
+    }
+  }
 
   [[nodiscard]] std::uint64_t answered() const { return answered_; }
   [[nodiscard]] std::uint64_t answered_by_handle() const { return answered_by_handle_; }
@@ -51,6 +58,13 @@ class Caller {
     std::uint64_t begun_anew = 0;  // requests whose worker died
   };
   [[nodiscard]] Parts parts() const { return parts_; }
+  struct Streamed {
+    std::uint64_t pieces = 0;
+    std::uint64_t ended = 0;   // whole, or cancelled
+    std::uint64_t broken = 0;  // their worker died
+    std::uint64_t unread = 0;  // pieces that were left in the ring for a while
+  };
+  [[nodiscard]] Streamed streamed() const { return streamed_; }
   /// The ids answered through the queue since the last call of this.
   std::vector<std::uint64_t> collected() { return std::exchange(collected_, {}); }
 
@@ -65,6 +79,10 @@ class Caller {
     bool in_parts = false;
     std::string came;  // of an answer in parts
     bool begun = false;
+    Label::Kind kind = Label::kEcho;
+    std::string expected;   // of a stream
+    std::size_t heard = 0;  // of that
+    bool is_read_slowly = false;
 
     /// What came of it came from a worker that is gone.
     void forget_answer() {
@@ -80,6 +98,7 @@ class Caller {
     Loan loan;
     std::string body;
   };
+  using OpenCall = std::map<std::uint64_t, Call>::iterator;
   bool run(std::uint64_t until, bool more);
   void fill();
   bool publish_one();
@@ -88,6 +107,10 @@ class Caller {
   bool lend_one();
   bool collect();
   void hear(ClientEnd::Taken answer);
+  void hear_piece(OpenCall at, ClientEnd::Taken piece);
+  void keep_unread(const Call& call, ClientEnd::Taken piece);
+  bool read_unread();
+  void end_streams(std::vector<Open>& left);
   void send_part(std::uint64_t sequence, Call& call);
   void mischief();
   void cancel_one();
@@ -109,11 +132,13 @@ class Caller {
   std::map<std::uint64_t, HandleCall> handles_;  // by sequence
   std::deque<HandleCall> orphans_;               // their worker has died; dropped at some time after that
   std::deque<Kept> kept_;
+  std::deque<Kept> unread_;  // pieces of streams that are read slowly
   std::vector<std::uint64_t> collected_;
   std::uint64_t answered_ = 0;
   std::uint64_t answered_by_handle_ = 0;
   std::uint64_t dropped_ = 0;
   Parts parts_;
+  Streamed streamed_;
 
   std::atomic<bool> gone_{false};
   std::atomic<bool> stop_{false};

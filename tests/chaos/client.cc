@@ -22,7 +22,7 @@ int run(const std::string& path, std::uint64_t seed, std::uint64_t ring, std::ui
     if (!connection.ok()) return 2;
     if (!caller.attach(std::move(*connection), {}, -1)) continue;
     const bool called = caller.answered() >= most || caller.call(most - caller.answered());
-    if (called && caller.finish()) return 0;
+    if (called && caller.finish() && caller.probe()) return 0;
     (void)caller.lose();
   }
 }

@@ -23,7 +23,8 @@ constexpr Place kPlaces[] = {
     {Step::kCompletionRead, 60}, {Step::kSlotFreed, 60},      {Step::kCompletionHeadAdvanced, 60},
     {Step::kLoanReleased, 40},   {Step::kHandleAbandoned, 2}, {Step::kClientParked, 8},
     {Step::kPartClaimed, 3},     {Step::kPartFilled, 6},      {Step::kPartDescribed, 6},
-    {Step::kJoined, 2},          {Step::kRepublished, 2},
+    {Step::kPieceTaken, 60},     {Step::kCreditGiven, 4},     {Step::kJoined, 2},
+    {Step::kRepublished, 2},
 };
 constexpr std::uint64_t kSteady = 1;  // the ring of the client that lives on
 constexpr std::uint64_t kCalls = 150;

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "shm/layout.h"
+#include "shm/run.h"
+#include "shm/segment.h"
 #include "shm/step.h"
 
 namespace ringside::shm::chaos {
@@ -33,6 +35,12 @@ struct Ask {
 
 /// The header of a call through the queue: whoever takes it sees for itself that it is whole.
 struct Label {
+  enum Kind : std::uint64_t {
+    kEcho,
+    kStream,  ///< answered by streamed_for() this label
+    kProbe,   ///< asked when nothing is under way: answered by as much as fits the whole pool, in one run
+  };
+  std::uint64_t kind = kEcho;
   std::uint64_t hash = 0;   ///< of the body
   std::uint64_t id = 0;     ///< the sequence it was published under first; a body in parts gets another after a death
   std::uint64_t retry = 0;  ///< published anew, and a worker that died had taken it
@@ -44,6 +52,11 @@ struct Effect {
   std::uint32_t generation = 0;
   std::uint32_t retry = 0;
 };
+
+/// The body that answers a probe: with its header it takes every block that a worker has.
+inline std::string whole_pool() {
+  return std::string(kMinSegmentBytes - sizeof(ResponseSegment) - body_offset(sizeof(Label)), 'p');
+}
 
 /// The message that asks a client to make no more calls.
 inline constexpr char kStop[] = "stop";

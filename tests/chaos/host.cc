@@ -23,6 +23,13 @@ void watch(int epoll, int fd, std::uint32_t events) {
   promise(::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "a descriptor can be watched");
 }
 
+Label label_of(const WorkerEnd::Taken& call) {
+  Label label;
+  promise(call.header.size() == sizeof label, "a call that is taken has its header");
+  std::memcpy(&label, call.header.data(), sizeof label);
+  return label;
+}
+
 }  // namespace
 
 bool receive_ask(int connection, Ask& ask, std::vector<UniqueFd>& descriptors) {
@@ -58,6 +65,7 @@ bool Host::attach(UniqueFd connection, const Ask& ask, UniqueFd request_segment)
   ring->generation = ask.generation;
   ring->connection = std::move(connection);
   ring->end = std::move(*end);
+  ring->writers = std::make_unique<Writers>(*ring->end);
   ring->random.seed(ask.seed);
   rings_.push_back(std::move(ring));
   return true;
@@ -87,31 +95,43 @@ void Host::serve(const std::function<bool()>& done) {
 
 /// True when there may be more to do.
 bool Host::work(Ring& ring, int most) {
+  answered_ += static_cast<std::uint64_t>(ring.writers->write(ring.random));
   for (int i = 0; i < most; ++i) {
     auto taken = ring.end->take();
     promise(taken.ok(), taken.ok() ? "" : "the client lied: " + std::string(taken.error().message));
     if (!taken->has_value()) {
       const bool held = !ring.held.empty();
       while (!ring.held.empty()) answer(ring);
-      return held;
+      return held || ring.writers->may_write();
     }
-    auto& call = **taken;
-    if (call.cancel) continue;
-    Label label;
-    promise(call.header.size() == sizeof label, "a call that is taken has its header");
-    std::memcpy(&label, call.header.data(), sizeof label);
-    on_taken_(ring.id, {label.id, ring.generation, call.retry || label.retry != 0 ? 1U : 0U});
-    promise(label.hash == std::hash<std::string_view>()(call.body), "a call that is taken is whole");
-    ring.held.push_back(std::move(call));
-    if (ring.held.size() > below(ring.random, kMostHeld)) answer(ring);
+    take_in(ring, std::move(**taken));
   }
   return true;
+}
+
+void Host::take_in(Ring& ring, WorkerEnd::Taken call) {
+  if (call.cancel) {
+    answered_ += ring.writers->end(call.slot, call.sequence) ? 1U : 0U;
+    return;
+  }
+  const Label label = label_of(call);
+  if (label.kind == Label::kProbe) {
+    promise(
+        ring.end->complete(call.slot, call.sequence, 200, call.header, whole_pool(), WorkerEnd::Otherwise::kNothing),
+        "when nothing is under way every block is free");
+    return;
+  }
+  on_taken_(ring.id, {label.id, ring.generation, call.retry || label.retry != 0 ? 1U : 0U});
+  promise(label.hash == std::hash<std::string_view>()(call.body), "a call that is taken is whole");
+  ring.held.push_back(std::move(call));
+  if (ring.held.size() > below(ring.random, kMostHeld)) answer(ring);
 }
 
 void Host::answer(Ring& ring) {
   std::swap(ring.held[below(ring.random, ring.held.size())], ring.held.back());
   auto call = std::move(ring.held.back());
   ring.held.pop_back();
+  if (const Label label = label_of(call); label.kind == Label::kStream) return ring.writers->begin(call, label);
   using Otherwise = WorkerEnd::Otherwise;
   (void)(ring.end->complete(call.slot, call.sequence, 200, call.header, call.body, Otherwise::kNothing) ||
          ring.end->complete_in_parts(call.slot, call.sequence, 200, call.header, call.body) ||
@@ -151,6 +171,7 @@ void Host::hang_up(std::uint64_t ring) {
   if (found == rings_.end()) return;
   (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, (*found)->end->doorbell_fd(), nullptr);
   (void)::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, (*found)->connection.get(), nullptr);
+  (*found)->writers.reset();
   (*found)->end.reset();
   rings_.erase(found);
 }
@@ -169,7 +190,7 @@ bool Host::serves(std::uint64_t ring) const {
 
 void Host::sleep() {
   bool asleep = true;
-  for (auto& ring : rings_) asleep = asleep && ring->end->park();
+  for (auto& ring : rings_) asleep = asleep && ring->end->park() && !ring->writers->may_write();
   if (asleep) hear(static_cast<int>(std::chrono::milliseconds(kPatience).count()));
   for (auto& ring : rings_) ring->end->unpark();
 }

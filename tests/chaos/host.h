@@ -1,6 +1,7 @@
 #pragma once
 // A worker under test: serves any number of rings, one thread, asleep when there is nothing to do. It answers out of
-// order. What it takes must be whole and its clients no liars, whenever they die; it throws when they are not.
+// order, some calls by streams. What it takes must be whole and its clients no liars, whenever they die; it throws when
+// they are not.
 
 #include <functional>
 #include <memory>
@@ -10,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "shm/worker_end.h"
 #include "tests/chaos/doom.h"
+#include "tests/chaos/streamed.h"
 
 namespace ringside::shm::chaos {
 
@@ -42,11 +44,13 @@ class Host {
     std::uint32_t generation = 0;
     UniqueFd connection;
     std::unique_ptr<WorkerEnd> end;
+    std::unique_ptr<Writers> writers;  // goes before the end does
     std::vector<WorkerEnd::Taken> held;
     std::mt19937_64 random;
   };
   void accept_one();
   bool work(Ring& ring, int most);
+  void take_in(Ring& ring, WorkerEnd::Taken call);
   void answer(Ring& ring);
   void answer_handle(Ring& ring);
   void part(Ring& ring);

@@ -28,6 +28,10 @@ constexpr Place kPlaces[] = {
     {Step::kAbandonAcknowledged, 2}, {Step::kPartCopied, 10},
     {Step::kPartAsked, 6},           {Step::kStarved, 6},
     {Step::kPartWritten, 10},        {Step::kPartSent, 10},
+    {Step::kStreamBegun, 10},        {Step::kPieceKept, 40},
+    {Step::kPieceWritten, 40},       {Step::kPieceSent, 40},
+    {Step::kStreamEnded, 10},        {Step::kStreamSettled, 10},
+    {Step::kWriterRoused, 2},
 };
 constexpr std::uint64_t kCallsOfALongLife = 150;
 constexpr int kRoundsToWarmUp = 28;
@@ -51,6 +55,12 @@ class Ledger {
     int lacking = 0;
     for (const auto& call : left) {
       const bool served = effects_.contains(call.id);
+      if (call.broken) {
+        promise(effects_.erase(call.id) == 1, "a stream that has begun had been served");
+        marked_.erase(call.id);
+        broken_.insert(call.id);
+        continue;
+      }
       promise(call.taken || !served, "a call that was served counts as taken");
       if (call.taken && !served && !marked_.contains(call.id)) ++lacking;
       if (call.taken) marked_.insert(call.id);
@@ -69,6 +79,7 @@ class Ledger {
       repeated_ += effect.retry;
       promise(effect.generation == generation, "a dead worker writes no more");
       promise(now.insert(effect.id).second, "a worker takes a call once");
+      promise(!broken_.contains(effect.id), "a stream that had begun is not begun again");
       promise(effect.id >= answered_.size() || !answered_[effect.id], "what was answered is not served");
       promise((effect.retry != 0) == marked_.contains(effect.id),
               "RETRY is there if and only if a dead worker had taken the call");
@@ -80,6 +91,7 @@ class Ledger {
   std::uint64_t read_ = 0;
   std::uint64_t repeated_ = 0;
   std::set<std::uint64_t> effects_;  // of calls without an answer
+  std::set<std::uint64_t> broken_;   // whose streams had begun
   std::set<std::uint64_t> marked_;   // to be published with RETRY from now on
   std::vector<bool> answered_;
 };
@@ -154,6 +166,7 @@ TEST(WorkerDeath, at_every_step_leaves_every_call_one_answer_and_marks_what_it_m
   ASSERT_TRUE(caller.attach(workers.next(), {}, log.get()));
   ASSERT_TRUE(caller.call(kCallsOfALongLife));
   ASSERT_TRUE(caller.finish()) << "every call that was left is answered";
+  ASSERT_TRUE(caller.probe()) << workers.words();
   workers.current().signal(SIGKILL);
   while (caller.call(1)) {
   }
@@ -163,6 +176,13 @@ TEST(WorkerDeath, at_every_step_leaves_every_call_one_answer_and_marks_what_it_m
   const Caller::Parts parts = caller.parts();
   EXPECT_GT(parts.sent, 0U);
   EXPECT_GT(parts.received, 0U);
+  const Caller::Streamed streamed = caller.streamed();
+  EXPECT_GT(streamed.ended, 0U);
+  EXPECT_GT(streamed.broken, 0U);
+  EXPECT_GT(streamed.unread, 0U);
+  std::printf("%llu streams ended, %llu broke off; %llu pieces, %llu of them left unread for a while\n",
+              static_cast<unsigned long long>(streamed.ended), static_cast<unsigned long long>(streamed.broken),
+              static_cast<unsigned long long>(streamed.pieces), static_cast<unsigned long long>(streamed.unread));
   std::printf(
       "%d rounds, %.0f a second; %llu answers, %llu of them by handle; %llu parts sent, %llu received, %llu "
       "bodies begun anew; %llu calls taken, %llu marked RETRY\n",

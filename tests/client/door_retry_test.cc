@@ -18,9 +18,12 @@ TEST_F(AClient, sends_a_call_that_was_never_sent_again) {
   world_.unsent = 1;
   EXPECT_EQ(start(*client, post("y"))->answer.get()->body, "y");
   EXPECT_EQ(world_.calls, 2);
-  world_.unsent = 4;
-  EXPECT_EQ(client->call(post("x"), {}).error().code, Code::kUnavailable) << "three times more, not for ever";
-  world_.unsent = 4;
+  world_.unsent = 8;
+  EXPECT_EQ(client->call(post("x"), {})->body, "x") << "being turned away is not what a call dies of";
+  constexpr int kManyTimes = 32;
+  world_.unsent = kManyTimes;
+  EXPECT_EQ(client->call(post("x"), {}).error().code, Code::kUnavailable) << "but not for ever";
+  world_.unsent = kManyTimes;
   EXPECT_EQ(start(*client, post("y"))->answer.get().error().code, Code::kUnavailable);
 }
 
@@ -95,8 +98,8 @@ TEST_F(AClient, opens_a_stream_that_was_never_sent_again_and_marks_one_that_may_
   EXPECT_EQ(rest_of(*again), "x");
   world_.worker_dies = 1;
   EXPECT_EQ(client->stream(post("x")).value()->head().headers.get("retry"), "yes");
-  world_.unsent = 4;
-  EXPECT_EQ(client->stream(post("x")).error().code, Code::kUnavailable) << "three times more, not for ever";
+  world_.unsent = 32;
+  EXPECT_EQ(client->stream(post("x")).error().code, Code::kUnavailable) << "many times more, not for ever";
   world_.lost = true;
   EXPECT_EQ(client->stream(post("x")).error().code, Code::kUnavailable);
 }

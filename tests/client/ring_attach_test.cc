@@ -111,6 +111,16 @@ TEST(RingConnect, tells_refusals_for_now_from_refusals_for_good) {
   EXPECT_EQ(code_of(FakeDoor(say(refusal("wrong_seals")))), Code::kDenied);
 }
 
+TEST(RingConnect, tries_another_worker_when_one_is_going_away) {
+  std::atomic<int> asked{0};
+  const FakeDoor door([&asked](UniqueFd connection) {
+    ++asked;
+    return say(refusal(asked < 3 ? "draining" : "wrong_seals"))(std::move(connection));
+  });
+  EXPECT_EQ(code_of(door), Code::kDenied) << "the word of the third counts";
+  EXPECT_EQ(asked, 3);
+}
+
 TEST(RingConnect, believes_no_nonsense) {
   EXPECT_EQ(code_of(FakeDoor(say("\xff\xff"))), Code::kPeerLied);
   ring::v1::AttachReply without_descriptors;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/unix_socket.h"
+#include "client/cpp/stream_buffer.h"
 #include "client/cpp/transport.h"
 #include "contextforge/mcp/runtime/v1/runtime.pb.h"
 #include "ringside/ring/v1/ring.pb.h"
@@ -39,6 +40,8 @@ using test::RecordedLine;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
 constexpr int kPatienceMs = 30'000;
+
+SteadyTime patience() { return std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs); }
 
 bool readable(int fd) {
   pollfd watched{fd, POLLIN, 0};
@@ -100,9 +103,42 @@ class Replay {
     request.method = "POST";
     request.path = line.word();
     request.body = (line.*body)();
-    request.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
+    request.deadline = patience();
     pending_.push_back(transport_->call_async(std::move(request), nullptr,
                                               [&answer](Outcome outcome) { answer.set_value(std::move(outcome)); }));
+  }
+  void stream(RecordedLine& line) {
+    const auto buffer = std::make_shared<StreamBuffer>();
+    streams_[line.number()] = buffer;
+    Request request;
+    request.method = "POST";
+    request.path = line.word();
+    request.body = line.bytes();
+    request.stream = true;
+    request.deadline = patience();
+    pending_.push_back(transport_->stream(std::move(request), &buffer->trace, buffer));
+  }
+  void head(RecordedLine& line) {
+    StreamBuffer& buffer = *streams_.at(line.number());
+    ASSERT_TRUE(buffer.wait_for_head(patience()).value());
+    EXPECT_EQ(static_cast<std::uint64_t>(buffer.head().status), line.named("status"));
+  }
+  void piece(RecordedLine& line) {
+    StreamBuffer& buffer = *streams_.at(line.number());
+    const auto came = buffer.read(patience());
+    ASSERT_TRUE(came.ok() && came->has_value());
+    EXPECT_EQ(**came, line.bytes());
+  }
+  void ended(RecordedLine& line) {
+    const auto end = streams_.at(line.number())->read(patience());
+    EXPECT_TRUE(end.ok() && !end->has_value());
+  }
+  void cut(RecordedLine& line) { expect_end(line, Code::kFull); }
+  void broke_off(RecordedLine& line) { expect_end(line, Code::kUnavailable); }
+  void expect_end(RecordedLine& line, Code code) {
+    const auto end = streams_.at(line.number())->read(patience());
+    ASSERT_FALSE(end.ok());
+    EXPECT_EQ(end.error().code, code);
   }
   void heard(RecordedLine& line) { expect_answer(line, &RecordedLine::bytes); }
   void heard_filled(RecordedLine& line) { expect_answer(line, &RecordedLine::filled); }
@@ -189,6 +225,12 @@ class Replay {
     EXPECT_EQ(slot.total_bytes, slot.body_bytes);
     EXPECT_EQ(body_of(slot), line.bytes());
   }
+  void published_to_stream(RecordedLine& line) {
+    published(line);
+    const shm::RequestSegment& theirs = attached_->theirs();
+    const std::uint32_t last = attached_->submission_head - 1;
+    EXPECT_TRUE(header_of(theirs.slots[theirs.submissions[last % shm::kSubmissions] % shm::kSlots]).stream());
+  }
   /// How much goes in each part is the client's business.
   void published_in_parts(RecordedLine& line) {
     const shm::Slot* slot = &next_slot(line);
@@ -229,10 +271,13 @@ class Replay {
     return {run_of(slot) + shm::body_offset(slot.header_bytes), slot.body_bytes};
   }
   void expect_path(const shm::Slot& slot, RecordedLine& line) const {
+    line.expect("path");
+    EXPECT_EQ(header_of(slot).path(), line.word());
+  }
+  [[nodiscard]] contextforge::mcp::runtime::v1::McpRequest header_of(const shm::Slot& slot) const {
     contextforge::mcp::runtime::v1::McpRequest header;
     EXPECT_TRUE(header.ParseFromArray(run_of(slot), static_cast<int>(slot.header_bytes)));
-    line.expect("path");
-    EXPECT_EQ(header.path(), line.word());
+    return header;
   }
   void holds(RecordedLine& line) {
     const std::uint64_t offset = line.number(16);
@@ -258,6 +303,7 @@ class Replay {
   UniqueFd listener_ = std::move(listen_at(folder_.file("ring.sock"), SocketKind::kSeqPacket)).value();
   std::optional<Attached> attached_;
   std::map<std::uint64_t, std::promise<Outcome>> answers_;
+  std::map<std::uint64_t, std::shared_ptr<StreamBuffer>> streams_;
   std::vector<std::shared_ptr<PendingCall>> pending_;
   std::shared_ptr<Transport> transport_;
   std::thread connecting_;
@@ -274,7 +320,10 @@ const std::map<std::string, Replay::Play>& Replay::verbs() {
       {"complete", &Replay::complete},   {"doorbell", &Replay::doorbell},
       {"published", &Replay::published}, {"published-in-parts", &Replay::published_in_parts},
       {"holds", &Replay::holds},         {"channel", &Replay::channel},
-      {"hang-up", &Replay::hang_up},
+      {"hang-up", &Replay::hang_up},     {"stream", &Replay::stream},
+      {"head", &Replay::head},           {"piece", &Replay::piece},
+      {"ended", &Replay::ended},         {"cut", &Replay::cut},
+      {"broke-off", &Replay::broke_off}, {"published-to-stream", &Replay::published_to_stream},
   };
   return all;
 }
@@ -288,10 +337,10 @@ TEST_P(WorkerRecording, is_understood_as_it_was) {
   test::replay(folder() + GetParam() + ".txt", [&](RecordedLine line) { replay.play(std::move(line)); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Wire, WorkerRecording, ::testing::Values("v1-ring", "v1-again", "v1-parts"),
+INSTANTIATE_TEST_SUITE_P(Wire, WorkerRecording, ::testing::Values("v1-ring", "v1-again", "v1-parts", "v1-streams"),
                          [](const auto& each) { return each.param.substr(0, 2) + "_" + each.param.substr(3); });
 
-TEST(WorkerRecordings, are_all_replayed) { EXPECT_EQ(test::recordings_in(folder()), 3U); }
+TEST(WorkerRecordings, are_all_replayed) { EXPECT_EQ(test::recordings_in(folder()), 4U); }
 
 }  // namespace
 }  // namespace ringside

@@ -192,7 +192,7 @@ TEST_P(BothDoors, nothing_is_left_behind) {
   RingHouse house;
   { EXPECT_TRUE(connect(house, GetParam())->call(with_deadline(echo_of("warm")), nullptr).answer.ok()); }
   ASSERT_TRUE(becomes_true([&] { return house.rings().stats().rings == 0; }));
-  const std::size_t maps = worker::mapped_segments();
+  const std::size_t maps = house.settled_segments();
   const std::size_t descriptors = worker::open_descriptors();
   for (int i = 0; i < 20; ++i) {
     const auto transport = connect(house, GetParam());

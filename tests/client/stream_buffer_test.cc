@@ -12,7 +12,7 @@
 namespace ringside {
 namespace {
 
-constexpr std::size_t kMuch = StreamBuffer::kMuch;
+constexpr std::size_t kMuch = kMuchUnread;
 
 Response head_of(int status) {
   Response head;

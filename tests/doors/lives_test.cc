@@ -235,12 +235,7 @@ TEST(Lives, a_call_that_may_run_once_only_is_answered_across_a_reload) {
         // The demo server's sleep says nothing of being safe to repeat.
         const auto answer = client->call(
             post(R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"sleep","arguments":{"ms":5}}})"));
-        // Over HTTP and beside a handle a call can meet the end of its worker's connection, which does not tell whether
-        // it ran: then the answer says so. A known fault, see docs/operations.md.
-        const bool may_meet_the_end = door == DoorChoice::kHandle || door == DoorChoice::kHttp;
-        const bool unknown = may_meet_the_end && answer.ok() && answer->status == 502 &&
-                             answer->body.find("-32010") != std::string::npos;
-        EXPECT_TRUE(unknown || (answer.ok() && answer->status == 200))
+        EXPECT_TRUE(answer.ok() && answer->status == 200)
             << to_string(door) << ": " << (answer.ok() ? answer->body : std::string(answer.error().message));
       }
     });

@@ -79,6 +79,33 @@ TEST(Metrics, no_counter_falls_and_none_is_lost_when_workers_are_killed) {
   EXPECT_EQ(before.at(calls_at(DoorChoice::kGrpc)), calls);
 }
 
+TEST(Metrics, no_counter_falls_and_no_series_stands_twice_across_a_reload_and_an_upgrade) {
+  const House house;
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(house.client(DoorChoice::kGrpc)->call(post(echo()))->status, 200);
+  ASSERT_TRUE(eventually([&] { return scrape(house).value(calls_at(DoorChoice::kGrpc)) == 20; }));
+  house.kill_worker(house.worker_pids().front());
+  std::map<std::string, double> before = scrape(house).counters();
+  for (const char* order : {"reload", "upgrade", "upgrade"}) {
+    Process ordered({.argv = {program("ringside"), "--runtime-dir", house.dir(), order}});
+    while (ordered.wait(std::chrono::milliseconds(0)) < 0) {
+      // One program leaves its connections to metrics.sock to nobody; the next answers.
+      const std::string page = fetch_page(house.socket("metrics.sock"));
+      if (page.empty()) continue;
+      const Scrape now = read_scrape(page);
+      ASSERT_EQ(now.faults, std::vector<std::string>()) << order;
+      const auto counters = now.counters();
+      for (const auto& [name, value] : before) {
+        ASSERT_TRUE(counters.contains(name)) << name << " during " << order;
+        ASSERT_GE(counters.at(name), value) << name << " during " << order;
+      }
+      before = counters;
+    }
+    EXPECT_EQ(ordered.wait(), 0) << order;
+  }
+  EXPECT_GE(before.at("ringside_worker_exits_total{cause=\"signal 9\"}"), 1);
+  EXPECT_GE(before.at("ringside_worker_restarts_total{worker=\"0\"}"), 3);
+}
+
 TEST(Metrics, a_worker_that_drains_reports_to_the_end) {
   const House house({.workers = 1});
   const auto client = house.client(DoorChoice::kHttp);

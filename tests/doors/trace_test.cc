@@ -127,14 +127,15 @@ TEST(Secrets, are_left_out_of_a_debug_bundle_that_has_everything_else) {
   EXPECT_EQ(run({"stat", "-c", "%a", file}).out, "600\n");
   EXPECT_EQ(run({"tar", "-xzf", file, "-C", folder.path()}).exit_code, 0);
   std::string all;
-  for (const char* name :
-       {"versions.txt", "kernel.txt", "status.txt", "status.json", "health.txt", "metrics.txt", "configuration.json"}) {
+  for (const char* name : {"versions.txt", "kernel.txt", "status.txt", "status.json", "events.txt", "events.jsonl",
+                           "health.txt", "metrics.txt", "configuration.json"}) {
     const std::string text = read_file(folder.file(name));
     EXPECT_FALSE(text.empty()) << name;
     all += text;
   }
   EXPECT_EQ(all.find("s3cret"), std::string::npos);
   EXPECT_NE(all.find("ringside_build_info"), std::string::npos);
+  EXPECT_NE(read_file(folder.file("events.txt")).find(" worker 0 ready: "), std::string::npos);
   EXPECT_NE(all.find("[redacted]"), std::string::npos);
 }
 

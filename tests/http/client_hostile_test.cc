@@ -184,46 +184,6 @@ TEST(ClientHostile, an_answer_that_never_ends_meets_the_deadline) {
   EXPECT_EQ(exchange->wait().error().code, Code::kTimeout);
 }
 
-/// Answers the first request of the first connection, then takes one more and closes; serves well on later connections.
-class ClosesAKeptConnection {
- public:
-  ClosesAKeptConnection()
-      : server_([this](RawSocket& peer, int connection) {
-          for (int i = 0; !peer.read_message().empty(); ++i) {
-            ++requests_;
-            if (connection == 0 && i == 1) return;
-            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-          }
-        }) {}
-  [[nodiscard]] std::string url() const { return server_.url(); }
-  [[nodiscard]] int requests() const { return requests_; }
-
- private:
-  std::atomic<int> requests_{0};
-  RawServer server_;
-};
-
-TEST(ClientHostile, a_call_is_never_sent_twice_unless_it_may_be_repeated) {
-  ClosesAKeptConnection server;
-  Client client({});
-  ASSERT_TRUE(fetch(client, post(server.url())).ok());
-  const auto response = fetch(client, post(server.url()));
-  ASSERT_FALSE(response.ok());
-  EXPECT_EQ(response.error().code, Code::kUnavailable);
-  EXPECT_EQ(server.requests(), 2);
-}
-
-TEST(ClientHostile, a_repeatable_call_gets_over_a_dead_connection) {
-  ClosesAKeptConnection server;
-  Client client({});
-  ASSERT_TRUE(fetch(client, post(server.url())).ok());
-  auto request = post(server.url());
-  request.repeatable = true;
-  const auto response = fetch(client, std::move(request));
-  ASSERT_TRUE(response.ok()) << response.error().message;
-  EXPECT_EQ(server.requests(), 3);
-}
-
 TEST(ClientHostile, a_refusal_before_the_body_is_all_sent_is_read) {
   const auto refuse = [](RawSocket& peer, int) {
     peer.read_until("\r\n\r\n");

@@ -1,6 +1,7 @@
 #include "tests/http/raw_socket.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/unix_socket.h"
 
 namespace ringside::test {
 namespace {
@@ -113,6 +115,8 @@ bool RawSocket::wait_for_end() {
 
 void RawSocket::close_sending() { ::shutdown(fd_.get(), SHUT_WR); }
 
+void RawSocket::close_receiving() { ::shutdown(fd_.get(), SHUT_RD); }
+
 void RawSocket::reset() {
   const linger now{1, 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -121,6 +125,16 @@ void RawSocket::reset() {
 
 RawServer::RawServer(Script script) : script_(std::move(script)), listener_(bound_socket(port_)) {
   RS_CHECK(::listen(listener_.get(), 256) == 0, "a listening socket");
+  start();
+}
+
+RawServer::RawServer(const std::string& path, Script script)
+    : script_(std::move(script)), listener_(listen_at(path, SocketKind::kStream).value()) {
+  ::fcntl(listener_.get(), F_SETFL, 0);  // blocking
+  start();
+}
+
+void RawServer::start() {
   thread_ = std::thread([this] { run(); });
 }
 

@@ -33,6 +33,8 @@ class RawSocket {
   /// True once the peer has closed; what it still sends is thrown away.
   bool wait_for_end();
   void close_sending();
+  /// Takes nothing more; what has come can still be read. A peer on a Unix socket notices when it sends.
+  void close_receiving();
   void close() { fd_.reset(); }
   /// Closes with a reset instead of a farewell.
   void reset();
@@ -50,7 +52,9 @@ class RawSocket {
 class RawServer {
  public:
   using Script = std::function<void(RawSocket& peer, int connection)>;
+  /// On loopback, or at the path of a Unix socket.
   explicit RawServer(Script script);
+  RawServer(const std::string& path, Script script);
   ~RawServer();  ///< ends what its scripts still wait for
   RawServer(const RawServer&) = delete;
   RawServer& operator=(const RawServer&) = delete;
@@ -60,6 +64,7 @@ class RawServer {
   [[nodiscard]] int accepted() const { return accepted_.load(); }
 
  private:
+  void start();
   void run();
 
   Script script_;

@@ -170,6 +170,7 @@ class Model {
 
   /// One step of `agent`, if it can do one. After it fault() may name the promise that does not hold.
   bool step(World& world, Agent agent);
+  bool step(World& world, int agent) { return step(world, static_cast<Agent>(agent)); }
   /// What is wrong with a world in which nobody can do a step; null: everything is done.
   [[nodiscard]] const char* fault_at_rest(const World& world) const;
   [[nodiscard]] const char* fault() const { return fault_; }

@@ -6,30 +6,16 @@
 
 #include <random>
 #include <string>
-#include <unordered_set>
-#include <vector>
 
+#include "explore.h"
 #include "model.h"
 #include "rings.h"
 
 namespace ringside::shm::model {
 namespace {
 
-constexpr char kLetters[kAgents + 1] = "PTKWabcD";  // Publisher, waiTer, waKer, Worker's server, its answers, Death
-
-std::uint64_t hash_of(const World& world) {
-  constexpr std::uint64_t kPrime = 0x9E3779B97F4A7C15;
-  unsigned char bytes[(sizeof world + 7) / 8 * 8] = {};
-  std::memcpy(bytes, &world, sizeof world);
-  std::uint64_t hash = kPrime;
-  for (std::size_t i = 0; i < sizeof bytes; i += 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes + i, sizeof word);
-    hash = (hash ^ word) * kPrime;
-    hash ^= hash >> 29U;
-  }
-  return hash == 0 ? 1 : hash;
-}
+// Publisher, waiTer, waKer, Worker's server, its answers, Death
+constexpr Cast kCast{.letters = "PTKWabcD", .agents = kAgents, .death = static_cast<int>(Agent::kDeath)};
 
 /// The same world without what nobody will look at again: numbers of sleeps that are over (each is used once), entries
 /// that were read, registers that will be written first. Such worlds have the same future.
@@ -58,130 +44,14 @@ World essence(World world) {
   return world;
 }
 
-/// Hashes, open addressing: a world is known by 64 bits of it.
-class Seen {
- public:
-  /// False: it was there.
-  bool insert(std::uint64_t hash) {
-    if (2 * (count_ + 1) > table_.size()) grow();
-    return put(hash);
-  }
-  [[nodiscard]] std::size_t size() const { return count_; }
-
- private:
-  bool put(std::uint64_t hash) {
-    std::size_t at = hash & (table_.size() - 1);
-    for (; table_[at] != 0; at = (at + 1) & (table_.size() - 1)) {
-      if (table_[at] == hash) return false;
-    }
-    table_[at] = hash;
-    ++count_;
-    return true;
-  }
-  void grow() {
-    std::vector<std::uint64_t> old(table_.size() * 2);
-    old.swap(table_);
-    count_ = 0;
-    for (const std::uint64_t hash : old) {
-      if (hash != 0) put(hash);
-    }
-  }
-  std::vector<std::uint64_t> table_ = std::vector<std::uint64_t>(1U << 16U);
-  std::size_t count_ = 0;
-};
-
-struct Verdict {
-  std::string fault;  ///< empty: every promise holds
-  std::string trace;  ///< who did a step, up to the fault
-  std::size_t states = 0;
-  std::size_t rests = 0;  ///< worlds in which everything was done
-};
-
-/// Depth first through every interleaving.
-Verdict explore(const Bounds& bounds, Bug bug = Bug::kNone) {
-  struct Frame {
-    World world;
-    std::uint64_t hash;
-    int next = 0;
-    bool moved = false;
-  };
-  Verdict verdict;
+Verdict explore_ring(const Bounds& bounds, Bug bug = Bug::kNone) {
   Model model(bounds, bug);
-  Seen seen;
-  std::unordered_set<std::uint64_t> path;
-  std::vector<Frame> stack{{.world = {}, .hash = hash_of({})}};
-  seen.insert(stack[0].hash);
-  path.insert(stack[0].hash);
-  const auto fail = [&](const char* fault, int last) {
-    verdict.fault = fault;
-    for (const Frame& frame : stack) verdict.trace += kLetters[frame.next == 0 ? last : frame.next - 1];
-  };
-  while (!stack.empty() && verdict.fault.empty()) {
-    Frame& frame = stack.back();
-    if (frame.next == kAgents) {
-      const char* const fault = frame.moved ? nullptr : model.fault_at_rest(frame.world);
-      if (fault != nullptr) fail(fault, 0);
-      verdict.rests += frame.moved ? 0 : 1;
-      path.erase(frame.hash);
-      stack.pop_back();
-      continue;
-    }
-    const int agent = frame.next++;
-    World world = frame.world;
-    if (!model.step(world, static_cast<Agent>(agent))) continue;
-    // Death is no way out: whoever waits for it waits for good.
-    frame.moved = frame.moved || agent != static_cast<int>(Agent::kDeath);
-    const std::uint64_t hash = hash_of(bug == Bug::kNone ? essence(world) : world);
-    if (model.fault() != nullptr) {
-      fail(model.fault(), agent);
-    } else if (path.contains(hash)) {
-      fail("nobody runs in circles", agent);
-    } else if (seen.insert(hash)) {
-      path.insert(hash);
-      stack.push_back({.world = world, .hash = hash});
-    }
-  }
-  verdict.states = seen.size();
-  return verdict;
-}
-
-/// One run, by chance.
-Verdict walk(const Bounds& bounds, std::mt19937_64& random) {
-  Verdict verdict;
-  Model model(bounds);
-  World world;
-  // Some runs are lopsided: an agent sleeps long.
-  std::uint64_t weights[kAgents];
-  for (auto& weight : weights) weight = 1 + random() % 30;
-  weights[static_cast<int>(Agent::kDeath)] = 1;
-  while (true) {
-    int chosen = -1;
-    bool moved = false;
-    std::uint64_t total = 0;
-    World next;
-    for (int agent = 0; agent < kAgents; ++agent) {
-      World tried = world;
-      if (!model.step(tried, static_cast<Agent>(agent))) continue;
-      moved = moved || agent != static_cast<int>(Agent::kDeath);
-      total += weights[agent];
-      if (random() % total >= weights[agent]) continue;
-      chosen = agent;
-      next = tried;
-    }
-    if (model.fault() != nullptr) verdict.fault = model.fault();
-    if (!moved) {
-      if (const char* const fault = model.fault_at_rest(world)) verdict.fault = fault;
-      return verdict;
-    }
-    if (!verdict.fault.empty()) return verdict;
-    verdict.trace += kLetters[chosen];
-    world = next;
-    ++verdict.states;
-  }
+  return explore(model, World{}, kCast,
+                 [bug](const World& world) { return bug == Bug::kNone ? essence(world) : world; });
 }
 
 void expect_sound(const Bounds& bounds) {
-  const Verdict verdict = explore(bounds);
+  const Verdict verdict = explore_ring(bounds);
   EXPECT_EQ(verdict.fault, "") << verdict.trace;
   EXPECT_GT(verdict.rests, 0U);
   std::printf("%d calls, %d slots, %d cancelled, %d deaths: %zu states, %zu ends\n", bounds.calls, bounds.slots,
@@ -225,7 +95,8 @@ TEST(Simulation, seven_calls_with_cancels_and_deaths_at_random) {
                         .slots = 1 + static_cast<int>(random() % kMostSlots),
                         .cancels = static_cast<int>(random() % 2),
                         .deaths = static_cast<int>(random() % 4)};
-    const Verdict verdict = walk(bounds, random);
+    Model model(bounds);
+    const Verdict verdict = walk(model, World{}, kCast, random);
     ASSERT_EQ(verdict.fault, "") << verdict.trace;
     steps += verdict.states;
   }
@@ -259,7 +130,7 @@ TEST(Simulation, finds_each_mistake_that_one_could_make) {
   };
   for (const Mistake& mistake : mistakes) {
     SCOPED_TRACE(static_cast<int>(mistake.bug));
-    const Verdict verdict = explore(mistake.bounds, mistake.bug);
+    const Verdict verdict = explore_ring(mistake.bounds, mistake.bug);
     EXPECT_NE(verdict.fault, "");
     if (mistake.fault != nullptr) {
       EXPECT_EQ(verdict.fault, mistake.fault);

@@ -8,14 +8,15 @@
 #include <string>
 #include <utility>
 
+#include "base/backlog.h"
 #include "rings.h"
 
 namespace ringside::shm::test {
 
 inline constexpr std::uint32_t kAll = kFeatureRing | kFeatureAgain | kFeatureParts;
 inline constexpr std::size_t kPool = kMinSegmentBytes - sizeof(ResponseSegment);
-inline constexpr std::size_t kLittle = 128UL * 1024;  // unread, with which a writer may go on
-inline constexpr std::size_t kMuch = 256UL * 1024;    // unread, with which it shall wait
+inline constexpr std::size_t kMuch = kMuchUnread;  // with which a writer shall wait
+inline constexpr std::size_t kLittle = kMuch / 2;  // unread, with which it may go on
 using Room = WorkerEnd::Room;
 using Called = std::pair<std::uint32_t, std::uint64_t>;
 

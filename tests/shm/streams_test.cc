@@ -319,6 +319,58 @@ TEST(Streams, one_with_nothing_to_say_costs_its_client_no_bell) {
   EXPECT_EQ(streams.ring.client->doorbells_rung(), before);
 }
 
+TEST(Streams, a_piece_waits_for_room_and_not_for_answers_to_be_taken) {
+  Streams streams(64UL << 20U, 2 * kDefaultSegmentBytes);
+  const auto stream = streams.listen();
+  for (int i = 0; i < 900; ++i) {
+    const auto call = streams.call();
+    ASSERT_TRUE(streams.ring.worker->complete(call.first, call.second, 200, {}, {}));
+  }
+  streams.write(stream, "news");
+  ASSERT_TRUE(streams.ring.worker->park());
+  for (int i = 0; i < 900; ++i) EXPECT_FALSE(streams.ring.receive().more);
+  // Taking them gave no room back, and so rang nobody.
+  const auto piece = streams.ring.client->poll().value();
+  ASSERT_TRUE(piece.has_value());
+  EXPECT_EQ(piece->answer.body(), "news");
+}
+
+TEST(Streams, a_thousand_that_nobody_reads_leave_room_for_all_their_ends) {
+  Streams streams(64UL << 20U, 2 * kDefaultSegmentBytes);
+  std::vector<Called> open;
+  for (int i = 0; i < 1000; ++i) {
+    open.push_back(streams.open());
+    if (i < 500) streams.write(open.back(), std::string(3 * kBlockBytes, 'x'));
+  }
+  for (const auto& stream : open) streams.end(stream);
+  EXPECT_EQ(streams.ring.worker->refusal(), "");
+  std::size_t bytes = 0;
+  for (int turn = 0; turn < 10'000 && streams.ended < 1000; ++turn) {
+    bytes += streams.take_what_came();
+    streams.held.clear();
+    EXPECT_FALSE(streams.ring.worker->take().value().has_value());
+  }
+  EXPECT_EQ(streams.ended, 1000);
+  EXPECT_EQ(bytes, 500 * 3 * std::size_t{kBlockBytes});
+  EXPECT_EQ(streams.ring.worker->refusal(), "");
+}
+
+TEST(Streams, the_room_of_an_answer_that_is_given_up_goes_to_one_that_waits) {
+  Streams streams;
+  auto [claim, handle] = test::lend_body(streams.ring, "asked");
+  ASSERT_TRUE(streams.ring.worker->lend(handle, std::string(kPool - kBlockBytes, 'x')).ok());
+  const auto stream = streams.listen();
+  streams.write(stream, std::string(10 * kBlockBytes, 'y'));
+  ASSERT_TRUE(streams.ring.worker->park());
+  const std::uint64_t before = streams.ring.client->doorbells_rung();
+  EXPECT_FALSE(streams.ring.client->poll().value().has_value());
+  streams.ring.client->abandon(std::move(claim));
+  EXPECT_EQ(streams.ring.client->doorbells_rung(), before + 1);
+  streams.ring.worker->unpark();
+  EXPECT_FALSE(streams.ring.worker->take().value().has_value());
+  EXPECT_EQ(streams.ring.receive().answer.body().size(), 10 * std::size_t{kBlockBytes});
+}
+
 TEST(Streams, of_a_refused_ring_go_nowhere_and_hurt_nobody) {
   Streams streams;
   const auto early = streams.open();

@@ -150,13 +150,23 @@ TEST(Adoption, a_socket_whose_door_is_off_turns_its_clients_away_at_once) {
   pool.wait_for_log("disable its unit, or name the door in \"doors\" name=http");
 }
 
+TEST(Adoption, metrics_come_over_a_socket_that_was_handed_over) {
+  Sockets sockets;
+  const UniqueFd metrics = sockets.listen("m");
+  Pool pool({.handed_over = {{"metrics", metrics.get()}}});
+  Peer peer = Peer::to(sockets.path("m"));
+  peer.say("GET /metrics HTTP/1.1\r\nHost: ringside\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(peer.rest(), HasSubstr("ringside_build_info"));
+  EXPECT_FALSE(std::filesystem::exists(pool.socket("metrics.sock")));
+}
+
 TEST(Adoption, a_name_that_we_do_not_know_is_refused_with_the_names_there_are) {
   Sockets sockets;
   const UniqueFd socket = sockets.listen("s");
   const TempDir folder;
   const auto refused = start_badly({"--runtime-dir", folder.path()}, {}, {{"ringside.socket", socket.get()}});
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.err, HasSubstr("FileDescriptorName= is one of runtime, ring, http, control"));
+  EXPECT_THAT(refused.err, HasSubstr("FileDescriptorName= is one of runtime, ring, http, control, metrics"));
   EXPECT_THAT(refused.err, HasSubstr("name=\"ringside.socket\" descriptor=3"));
   EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "nothing is begun";
 }

@@ -52,7 +52,7 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
               "breakerFailures": 6, "recycleCalls": 7, "recycleRssBytes": 8},
     "rings": {"perWorker": 2, "segmentBytes": 1048576, "spinUs": 11},
     "peers": {"users": ["root", 1000], "groups": ["root", 50]},
-    "logLevel": "debug", "transportEcho": true, "mode": "edge" // and that is all
+    "logLevel": "debug", "transportEcho": true, "coreDumps": "full", "mode": "edge" // and that is all
   })");
   EXPECT_THAT(loaded.errors, ElementsAre());
   EXPECT_THAT(loaded.warnings, ElementsAre());
@@ -70,7 +70,8 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       "upstreams { name: \"a.b-c_1\" http { url: \"https://x.example/mcp\" "
       "headers { key: \"Authorization\" value: \"Bearer t\" } } } "
       "upstreams { name: \"builtin\" builtin { } } "
-      "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\"");
+      "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\" "
+      "full_core_dumps: true");
   const PolicyOptions& lives = loaded.config.lives;
   const auto ms = [](int count) { return Duration(std::chrono::milliseconds(count)); };
   EXPECT_THAT((std::vector{lives.start_limit, lives.drain_within, lives.stuck_within, lives.forgiven_after,

@@ -13,7 +13,6 @@ namespace ringside::supervisor {
 namespace {
 
 using control::v1::Meters;
-using control::v1::WorkerReport;
 
 /// A worker's counters, which it loses when it dies.
 class Worker {
@@ -32,11 +31,7 @@ class Worker {
     meters_.mutable_sessions()->set_opened(meters_.sessions().opened() + 1);
   }
   void die() { meters_.Clear(); }
-  [[nodiscard]] WorkerReport report() const {
-    WorkerReport report;
-    *report.mutable_meters() = meters_;
-    return report;
-  }
+  [[nodiscard]] const Meters& report() const { return meters_; }
 
  private:
   control::v1::CallMeter* find(const std::string& door, const std::string& method) {
@@ -61,7 +56,18 @@ std::map<std::string, double> counters_of(MeterBook& book) {
   return scrape.counters();
 }
 
-TEST(MeterBook, no_counter_falls_whatever_dies) {
+/// As from one program to the next.
+MeterBook handed_on(const MeterBook& book, std::size_t workers) {
+  Meters of_ended;
+  MeterBook::Exits exits;
+  book.leave(of_ended, exits);
+  MeterBook next;
+  next.take_up(of_ended, exits);
+  for (std::size_t at = 0; at < workers; ++at) next.reported(at, book.of(at));
+  return next;
+}
+
+TEST(MeterBook, no_counter_falls_whatever_dies_and_whoever_keeps_the_book) {
   const std::uint64_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
@@ -75,9 +81,9 @@ TEST(MeterBook, no_counter_falls_whatever_dies) {
       book.ended(at, "signal 9");
     } else {
       workers[at].work(random);
-      WorkerReport report = workers[at].report();
-      book.reported(at, report);
+      book.reported(at, workers[at].report());
     }
+    if (random() % 20 == 0) book = handed_on(book, workers.size());
     const auto now = counters_of(book);
     for (const auto& [name, value] : before) {
       ASSERT_TRUE(now.contains(name)) << name;
@@ -93,9 +99,7 @@ TEST(MeterBook, adds_up_what_all_have_counted) {
   std::vector<Worker> workers(2);
   for (std::size_t at = 0; at < 2; ++at) {
     for (int i = 0; i < 5; ++i) workers[at].work(random);
-    WorkerReport report = workers[at].report();
-    book.reported(at, report);
-    EXPECT_FALSE(report.has_meters());
+    book.reported(at, workers[at].report());
   }
   book.ended(0, "exit 0");
   EXPECT_EQ(book.view()->totals.rings().doorbells(), 10U);

@@ -184,6 +184,16 @@ TEST(Workers, a_stuck_one_is_aborted_and_replaced) {
   EXPECT_THAT(pool.log(), HasSubstr("it is stuck"));
 }
 
+TEST(Workers, one_that_was_stopped_is_aborted_and_replaced_at_once) {
+  Pool pool({.config = R"({"lives": {"stuckMs": 1500}})"});
+  pool.wait_ready();
+  const auto stopped = std::chrono::steady_clock::now();
+  ::kill(pool.pids().front(), SIGSTOP);
+  ASSERT_TRUE(eventually([&] { return pool.worker(0).restarts() == 1; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - stopped, std::chrono::seconds(5)) << "not only when its core is overdue";
+  EXPECT_THAT(pool.worker(0).last_exit(), HasSubstr("signal 6"));
+}
+
 TEST(Events, tell_what_happened_in_order_and_go_on_across_an_upgrade) {
   Pool pool({.workers = 1});
   pool.wait_ready();

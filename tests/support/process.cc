@@ -96,6 +96,8 @@ Process::Process(const ProcessOptions& options) {
   for (std::size_t i = 0; i < high.size(); ++i) {
     ::posix_spawn_file_actions_adddup2(&actions, high[i].get(), static_cast<int>(i) + 3);
   }
+  // As a service manager does: what else we have open (gRPC's connections, say) is none of the child's.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, static_cast<int>(high.size()) + 3);
   const int failed = ::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), envp.data());
   ::posix_spawn_file_actions_destroy(&actions);
   RS_CHECK(failed == 0, "the program under test is built");

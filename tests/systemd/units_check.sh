@@ -28,7 +28,7 @@ for directive in $(sed -n 's/^✗ \([A-Za-z]*\)=.*/\1/p' "$units/report" | sort 
 done
 
 # Every socket of the supervisor has a unit that says its name, and comes along with the first.
-for name in runtime ring http control; do
+for name in runtime ring http control metrics; do
   grep -q "^FileDescriptorName=$name\$" "$source"/systemd/*.socket || { echo "no unit hands over $name"; status=1; }
 done
 for unit in "$source"/systemd/ringside-*.socket; do

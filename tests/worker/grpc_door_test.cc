@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <thread>
 
@@ -242,6 +243,18 @@ TEST_F(GrpcDoor, draining_waits_for_what_is_under_way) {
   door_->adopt(std::move(late.first));
   EXPECT_EQ(invoke(rpc::channel_on_fd(std::move(late.second), kMaxMessage), posted(kPing)).status.error_code(),
             grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcDoor, a_client_that_reads_nothing_does_not_hold_the_drain_up) {
+  EXPECT_EQ(invoke(connect(), posted(kPing)).response.status(), 200);
+  auto silent = socket_pair(SocketKind::kStream, false).value();
+  // A client's preface, and settings without any.
+  constexpr std::string_view kHello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  ASSERT_EQ(::send(silent.second.get(), kHello.data(), kHello.size(), 0), static_cast<ssize_t>(kHello.size()));
+  door_->adopt(std::move(silent.first));
+  const auto start = std::chrono::steady_clock::now();
+  door_->drain(std::chrono::minutes(10));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(1));
 }
 
 TEST_F(GrpcDoor, what_outlasts_the_drain_is_cancelled) {

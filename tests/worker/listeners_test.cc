@@ -86,9 +86,41 @@ TEST(Listeners, a_stream_begins_with_nothing_and_hears_that_tools_changed) {
   EXPECT_EQ(house.under_way(), 1U);
   house.a->changed();
   EXPECT_EQ(call->text(), kChanged);
+  house.bench.ask(kList);
   house.a->changed();
   EXPECT_EQ(call->text(), kChanged + kChanged);
   EXPECT_FALSE(call->answered());
+}
+
+TEST(Listeners, what_an_upstream_says_again_before_anybody_asked_is_no_news) {
+  House house;
+  const auto b = house.bench.upstream("b", {"u"});
+  const auto call = house.listen(house.bench.open_session());
+  for (int i = 0; i < 100; ++i) house.a->changed();
+  EXPECT_EQ(call->text(), kChanged);
+  b->changed();
+  EXPECT_EQ(call->text(), kChanged + kChanged) << "what another one says is";
+  house.a->changed();
+  b->changed();
+  EXPECT_EQ(call->text(), kChanged + kChanged);
+  house.bench.ask(kList);
+  house.a->changed();
+  EXPECT_EQ(call->text(), kChanged + kChanged + kChanged) << "and so is what comes after the list was read";
+}
+
+TEST(Listeners, news_that_is_said_again_reaches_who_came_meanwhile) {
+  House house;
+  const std::string session = house.bench.open_session();
+  const auto early = house.listen(session);
+  house.a->changed();
+  const auto late = house.listen(house.bench.open_session());
+  house.a->changed();
+  EXPECT_EQ(early->text(), kChanged);
+  EXPECT_EQ(late->text(), kChanged);
+  early->cancel();
+  const auto again = house.listen(session);
+  house.a->changed();
+  EXPECT_EQ(again->text(), kChanged) << "it may have gone with the stream that broke";
 }
 
 TEST(Listeners, one_stream_of_each_session_hears_a_message) {
@@ -148,6 +180,7 @@ TEST(Listeners, whoever_leaves_too_much_unread_is_cut_off_and_the_others_are_not
   house.a->changed();
   EXPECT_FALSE(slow->answered()) << "what it has not read is kept";
   slow->read(Written::kCut);
+  house.bench.ask(kList);
   house.a->changed();
   EXPECT_TRUE(slow->answered());
   EXPECT_FALSE(good->answered());

@@ -23,11 +23,12 @@
 
 namespace ringside::worker {
 
-inline std::string attach_request(std::uint32_t version = 1, std::uint32_t features = 3) {
+inline std::string attach_request(std::uint32_t version = 1, std::uint32_t features = 3, bool hangs_up = false) {
   ring::v1::AttachRequest request;
   request.set_version(version);
   request.set_features(features);
   request.set_client("raw");
+  request.set_hangs_up(hangs_up);
   return request.SerializeAsString();
 }
 
@@ -62,10 +63,10 @@ inline UniqueFd dial(const std::string& dir) {
 
 class RawRing {
  public:
-  explicit RawRing(const std::string& dir, std::uint32_t features = 3)
+  explicit RawRing(const std::string& dir, std::uint32_t features = 3, bool hangs_up = false)
       : segment_(std::move(shm::Segment::create(shm::kMinSegmentBytes)).value()), socket_(dial(dir)) {
     segment().header = shm::make_header(shm::Side::kClient, segment_.size(), 0, 0);
-    reply_ = knock(socket_.get(), attach_request(1, features), {segment_.fd()}, &descriptors_);
+    reply_ = knock(socket_.get(), attach_request(1, features, hangs_up), {segment_.fd()}, &descriptors_);
     EXPECT_EQ(reply_.refusal(), "");
     EXPECT_EQ(descriptors_.size(), 3U);
   }
@@ -76,6 +77,7 @@ class RawRing {
   [[nodiscard]] const ring::v1::AttachReply& reply() const { return reply_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
   [[nodiscard]] int doorbell() const { return descriptors_.at(1).get(); }
+  void hang_up() { socket_.reset(); }
   [[nodiscard]] UniqueFd take_channel() { return std::move(descriptors_.at(2)); }
 
   /// Writes an entry without asking whether it makes sense.

@@ -140,8 +140,8 @@ TEST(RingDoor, a_client_that_dies_mid_call_frees_everything_at_once) {
   RingHouse house;
   { RawRing warm(house.dir()); }
   ASSERT_TRUE(becomes_true([&] { return house.rings().stats().rings == 0; }));
+  const std::size_t maps = house.settled_segments();
   const std::size_t descriptors = open_descriptors();
-  const std::size_t maps = mapped_segments();
   {
     std::vector<std::unique_ptr<RawRing>> rings;
     const std::string body = hold().body;

@@ -125,11 +125,13 @@ TEST(Exhaustion, while_no_segment_can_be_made_rings_are_served_on_and_afterwards
   RingHouse house;
   RawRing attached(house.dir());
   const auto segment = segment_of(shm::kMinSegmentBytes);
+  (void)house.settled_segments();
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const auto previous = std::signal(SIGXFSZ, SIG_IGN);  // EFBIG it is then
   const rlimit short_of{shm::kMinSegmentBytes, before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &short_of), 0);
+  EXPECT_EQ(refusal_of(house, segment), "") << "there was a spare one";
   EXPECT_EQ(refusal_of(house, segment), "no_memory");
   expect_served(attached, 1);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);

@@ -135,6 +135,13 @@ class HoldUpstream final : public Upstream {
   std::shared_ptr<Held> held_;
 };
 
+inline std::size_t mapped_segments() {
+  std::ifstream maps("/proc/self/maps");
+  std::size_t count = 0;
+  for (std::string line; std::getline(maps, line);) count += line.find("/memfd:") != std::string::npos ? 1 : 0;
+  return count;
+}
+
 class RingHouse {
  public:
   /// With `dir` it takes the place of another, whose folder that is.
@@ -184,6 +191,11 @@ class RingHouse {
   [[nodiscard]] const std::string& dir() const { return dir_; }
   [[nodiscard]] RingDoor& rings() { return *rings_; }
   [[nodiscard]] Held& held() { return *held_; }
+  /// The segments that are mapped in this process once the door has made its spare one again.
+  [[nodiscard]] std::size_t settled_segments() {
+    EXPECT_TRUE(becomes_true([this] { return rings_->stats().spare_segments == 1; }));
+    return mapped_segments();
+  }
   [[nodiscard]] std::uint64_t refusals(const std::string& reason) {
     const auto stats = rings_->stats();
     const auto at = stats.refusals.find(reason);
@@ -225,13 +237,6 @@ inline std::size_t open_descriptors() {
   DIR* const folder = ::opendir("/proc/self/fd");
   while (::readdir(folder) != nullptr) ++count;
   ::closedir(folder);
-  return count;
-}
-
-inline std::size_t mapped_segments() {
-  std::ifstream maps("/proc/self/maps");
-  std::size_t count = 0;
-  for (std::string line; std::getline(maps, line);) count += line.find("/memfd:") != std::string::npos ? 1 : 0;
   return count;
 }
 

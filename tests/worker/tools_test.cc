@@ -373,21 +373,25 @@ TEST(Tools, a_call_that_may_have_run_is_repeated_only_if_its_tool_allows_that) {
   upstream->tools = {R"(reads","annotations":{"readOnlyHint":true},"x":")",
                      R"(same","annotations":{"idempotentHint":true},"x":")",
                      R"(writes","annotations":{"readOnlyHint":false},"x":")", "silent"};
-  const auto retried = [&](const std::string& tool) {
+  const auto retried = [](Bench& at, const std::string& tool) {
     mcp::Request request = post(tool_call(tool));
     request.retry = true;
-    return bench.serve(std::move(request))->response();
+    return at.serve(std::move(request))->response();
   };
-  EXPECT_EQ(retried("reads").status, 200);
-  EXPECT_EQ(retried("same").status, 200);
+  EXPECT_EQ(retried(bench, "reads").status, 200);
+  EXPECT_EQ(retried(bench, "same").status, 200);
   const std::size_t seen = upstream->seen.size();
   for (const std::string tool : {"writes", "silent"}) {
-    const auto response = retried(tool);
+    const auto response = retried(bench, tool);
     EXPECT_EQ(response.status, 502) << tool;
     EXPECT_THAT(response.body, HasSubstr(R"("code":-32010,"message":"Outcome unknown","data":{"outcome":"unknown"})"));
   }
   EXPECT_EQ(upstream->seen.size(), seen) << "nobody was asked";
   EXPECT_EQ(bench.ask(tool_call("writes")).status, 200) << "without the mark it is a call like any other";
+  Bench other;
+  other.upstream("far", {"writes"})->list_fails = kDown;
+  EXPECT_THAT(retried(other, "writes").body, HasSubstr("-32010")) << "nobody knows whether it ran, nor what it does";
+  EXPECT_THAT(other.ask(tool_call("writes")).body, HasSubstr("-32000"));
 }
 
 }  // namespace

@@ -10,13 +10,16 @@
 #include <limits>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
+#include "base/backlog.h"
 #include "base/log.h"
 #include "contextforge/mcp/runtime/v1/runtime.grpc.pb.h"
 #include "rpc/channel.h"
 #include "rpc/convert.h"
 #include "rpc/errors.h"
+#include "worker/doors/calls_under_way.h"
 
 namespace ringside::worker {
 namespace {
@@ -25,6 +28,9 @@ namespace contract = ::contextforge::mcp::runtime::v1;
 
 /// A longer deadline than this is none: gRPC states "no deadline" as a time far away.
 constexpr auto kNoDeadline = std::chrono::hours(24 * 365);
+
+/// In a drain: who has no call under way for so long is cut off, if it does not close its connection by itself.
+constexpr auto kQuiet = std::chrono::milliseconds(250);
 
 SteadyTime steady_deadline(const grpc::CallbackServerContext& context) {
   const auto left = context.deadline() - std::chrono::system_clock::now();
@@ -60,11 +66,15 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
   return arrived;
 }
 
+// What gRPC calls is noexcept here: it would swallow what is thrown (no memory, no thread), answer UNIMPLEMENTED and
+// leave the call half begun. So the worker dies, which is what everybody knows how to live with.
+
 /// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
 class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
  public:
-  UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles)
+  UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles, std::shared_ptr<CallsUnderWay> count)
       : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        mark_(std::move(count)),
         handle_(arrived.handle),
         message_(message),
         handles_(handles) {}
@@ -75,8 +85,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
     return call.get();
   }
 
-  void OnCancel() override { cancel(); }
-  void OnDone() override { self_.reset(); }
+  void OnCancel() noexcept override { cancel(); }
+  void OnDone() noexcept override { self_.reset(); }
 
  private:
   void deliver(mcp::Response response) override {
@@ -96,6 +106,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
     Finish(grpc::Status::OK);
   }
 
+  const CallsUnderWay::Mark mark_;
   const std::optional<shm::Handle> handle_;
   contract::McpResponse* const message_;  // gRPC's, until OnDone
   BodyHandles* const handles_;
@@ -105,8 +116,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
 /// One InvokeStream. While one chunk is on its way the next gathers; so a fast writer makes few, large chunks.
 class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, public Call {
  public:
-  StreamCall(Arrived arrived, std::size_t max_unread_bytes)
+  StreamCall(Arrived arrived, std::size_t max_unread_bytes, std::shared_ptr<CallsUnderWay> count)
       : Call(arrived.handle ? Door::kHandle : Door::kGrpc, std::move(arrived.request)),
+        mark_(std::move(count)),
         max_unread_bytes_(max_unread_bytes) {
     request().stream = true;
   }
@@ -118,23 +130,21 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     return call.get();
   }
 
-  void OnCancel() override { cancel(); }
-  void OnDone() override { self_.reset(); }
-  void OnWriteDone(bool /*ok*/) override {
+  void OnCancel() noexcept override { cancel(); }
+  void OnDone() noexcept override { self_.reset(); }
+  void OnWriteDone(bool /*ok*/) noexcept override {
     bool room = false;
     {
       const std::lock_guard lock(mutex_);
       writing_ = false;
       send();
-      room = owes_room_ && unsent() < kMuch;
+      room = owes_room_ && unsent() < kMuchUnread;
       owes_room_ = owes_room_ && !room;
     }
     if (room) has_room();
   }
 
  private:
-  // Of what the client has not read, before its upstream shall wait.
-  static constexpr std::size_t kMuch = 256UL * 1024;
   // A gRPC client that was told nothing else takes messages of 4 MiB.
   static constexpr std::size_t kMostOfAChunk = 1UL << 20U;
 
@@ -160,8 +170,8 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     }
     unsent_ += piece;
     send();
-    owes_room_ = owes_room_ || unsent() >= kMuch;
-    return unsent() < kMuch ? Written::kMore : Written::kSlow;
+    owes_room_ = owes_room_ || unsent() >= kMuchUnread;
+    return unsent() < kMuchUnread ? Written::kMore : Written::kSlow;
   }
   void deliver_end() override {
     const std::lock_guard lock(mutex_);
@@ -201,6 +211,7 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
     if (sent_ >= unsent_.size() / 2) unsent_.erase(0, std::exchange(sent_, 0));
   }
 
+  const CallsUnderWay::Mark mark_;
   const std::size_t max_unread_bytes_;
   std::mutex mutex_;
   contract::McpChunk chunk_;  // gRPC's, while it is written
@@ -227,22 +238,23 @@ class ContractService final : public contract::McpRuntime::CallbackService {
   ContractService(Runtime& runtime, BodyHandles* handles) : runtime_(runtime), handles_(handles) {}
 
   void announce_drain() { draining_.store(true, std::memory_order_relaxed); }
+  [[nodiscard]] CallsUnderWay& under_way() { return *under_way_; }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_relaxed); }
 
   grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const contract::McpRequest* request,
-                                   contract::McpResponse* response) override {
+                                   contract::McpResponse* response) noexcept override {
     return unary(context, request, response, "POST");
   }
   grpc::ServerUnaryReactor* CloseSession(grpc::CallbackServerContext* context, const contract::McpRequest* request,
-                                         contract::McpResponse* response) override {
+                                         contract::McpResponse* response) noexcept override {
     return unary(context, request, response, "DELETE");
   }
   grpc::ServerWriteReactor<contract::McpChunk>* InvokeStream(grpc::CallbackServerContext* context,
-                                                             const contract::McpRequest* request) override {
+                                                             const contract::McpRequest* request) noexcept override {
     auto arrived = arrive(*context, request, "GET", handles_);
     if (!arrived) return new RefusedStream(grpc_status(arrived.error()));  // deletes itself in OnDone
-    return StreamCall::start(runtime_,
-                             std::make_shared<StreamCall>(std::move(*arrived), runtime_.options().max_body_bytes));
+    return StreamCall::start(
+        runtime_, std::make_shared<StreamCall>(std::move(*arrived), runtime_.options().max_body_bytes, under_way_));
   }
   grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
                                         const contract::HealthRequest* /*request*/,
@@ -265,11 +277,12 @@ class ContractService final : public contract::McpRuntime::CallbackService {
       reactor->Finish(grpc_status(arrived.error()));
       return reactor;
     }
-    return UnaryCall::start(runtime_, std::make_shared<UnaryCall>(std::move(*arrived), response, handles_));
+    return UnaryCall::start(runtime_, std::make_shared<UnaryCall>(std::move(*arrived), response, handles_, under_way_));
   }
 
   Runtime& runtime_;
   BodyHandles* const handles_;
+  const std::shared_ptr<CallsUnderWay> under_way_ = std::make_shared<CallsUnderWay>();
   std::atomic<bool> draining_{false};
 };
 
@@ -355,7 +368,14 @@ void GrpcDoor::drain(Duration within) {
   if (std::exchange(state_->drained, true)) return;
   announce_drain();
   state_->acceptor->close();
+  // Shutdown waits until every client has read that it should go away and has ended what it watches. Some read nothing
+  // between two calls.
+  std::thread cuts_off([this] {
+    if (state_->service.under_way().wait_quiet(kQuiet)) grpc_server_cancel_all_calls(state_->server->c_server());
+  });
   state_->server->Shutdown(std::chrono::system_clock::now() + std::max(within, Duration(0)));
+  state_->service.under_way().stop();
+  cuts_off.join();
 }
 
 }  // namespace ringside::worker

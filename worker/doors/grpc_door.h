@@ -56,7 +56,7 @@ class GrpcDoor {
   /// Says "draining" and NOT_SERVING from now on; connections and calls go on, so that a prober can read it.
   void announce_drain();
   /// Takes no connection any more, tells clients to go away, and waits at most `within` for the calls under way; what
-  /// is left is cancelled. Blocks. Later calls do nothing.
+  /// is left is cancelled. Clients without a call get a moment to leave. Blocks. Later calls do nothing.
   void drain(Duration within);
 
  private:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "shm/segment_reserve.h"
 #include "worker/doors/ring_mailbox.h"
 #include "worker/doors/ring_registry.h"
 #include "worker/doors/ring_service.h"
@@ -18,6 +19,7 @@ struct RingDoor::State {
   const RingDoorOptions options;
   Runtime& runtime;
   RingRegistry registry;
+  shm::SegmentReserve reserve{options.segment_bytes};
   RingService service;
   std::shared_ptr<RingMailbox> mailbox = std::make_shared<RingMailbox>();
 
@@ -34,8 +36,8 @@ Status RingDoor::start(AdoptChannel adopt_channel) {
   const std::lock_guard lock(state_->mutex);
   RS_CHECK(!state_->started, "a ring door is started once");
   RS_TRY_STATUS(state_->mailbox->open());
-  auto thread = std::make_unique<RingThread>(state_->options, state_->runtime, state_->registry, state_->mailbox,
-                                             std::move(adopt_channel));
+  auto thread = std::make_unique<RingThread>(state_->options, state_->runtime, state_->registry, state_->reserve,
+                                             state_->mailbox, std::move(adopt_channel));
   RS_TRY_STATUS(thread->start());
   state_->started = true;
   state_->thread = std::move(thread);
@@ -69,6 +71,10 @@ BodyHandles& RingDoor::handles() { return state_->registry; }
 
 grpc::Service& RingDoor::service() { return state_->service; }
 
-RingDoorStats RingDoor::stats() const { return state_->registry.stats(); }
+RingDoorStats RingDoor::stats() const {
+  RingDoorStats stats = state_->registry.stats();
+  stats.spare_segments = state_->reserve.spares();
+  return stats;
+}
 
 }  // namespace ringside::worker

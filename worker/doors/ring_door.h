@@ -61,6 +61,7 @@ struct RingDoorStats {
   std::uint64_t requests_in_parts = 0;
   std::uint32_t rings = 0;                        ///< attached now
   std::uint64_t bytes = 0;                        ///< both segments of all of them
+  std::size_t spare_segments = 0;                 ///< made in advance for the next one
   std::map<std::string, std::uint64_t> refusals;  ///< by reason, handshakes and rings that were ended for a lie
 };
 

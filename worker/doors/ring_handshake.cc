@@ -58,6 +58,7 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
   if ((attached.features & (shm::kFeatureRing | shm::kFeatureHandle)) == 0) return refused("no_common_feature");
   attached.ring = random_u64();
   attached.generation = std::max(request.generation() + 1, 1U);
+  attached.hangs_up = request.hangs_up();
   attached.client = log::printable(request.client(), 64);
   auto pair = socket_pair(SocketKind::kStream, false);
   if (!pair.ok()) return refused("no_descriptors");
@@ -65,6 +66,7 @@ HandshakeStep attach(const ring::v1::AttachRequest& request, UniqueFd segment, c
 
   shm::WorkerEndOptions end_options;
   end_options.segment_bytes = options.segment_bytes;
+  end_options.reserve = &limits.reserve;
   end_options.ring = attached.ring;
   end_options.generation = attached.generation;
   end_options.features = attached.features;
@@ -100,6 +102,7 @@ HandshakeStep take_handshake(int connection, const HandshakeLimits& limits) {
     }
   }
   if (received->end_of_file) return {Kind::kGone, {}, {}};
+  if (received->descriptors_lost) return refused("no_descriptors");
   ring::v1::AttachRequest request;
   if (!request.ParseFromString(received->bytes)) return refused("bad_handshake");
   if (received->descriptors.size() != 1) return refused("wrong_descriptors");

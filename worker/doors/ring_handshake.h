@@ -28,7 +28,8 @@ struct Attached {
   std::uint64_t ring = 0;
   std::uint32_t generation = 1;
   std::uint32_t features = 0;
-  std::string client;  ///< what the client calls itself, fit for a log line
+  bool hangs_up = false;  ///< once it has been told of the end, and has no call under way over the channel
+  std::string client;     ///< what the client calls itself, fit for a log line
 };
 
 /// How a handshake went: attached, still waiting, or over for a reason that has a name.
@@ -42,6 +43,7 @@ struct HandshakeStep {
 /// What the door knows when somebody asks.
 struct HandshakeLimits {
   const RingDoorOptions& options;
+  shm::SegmentReserve& reserve;
   bool draining = false;
   bool full = false;                                  ///< max_rings are attached
   std::shared_ptr<shm::CopyBudget> budget = nullptr;  ///< of all rings

@@ -5,7 +5,8 @@
 namespace ringside::worker {
 
 grpc::ServerUnaryReactor* RingService::Fetch(grpc::CallbackServerContext* context,
-                                             const ring::v1::FetchRequest* request, ring::v1::FetchResponse* response) {
+                                             const ring::v1::FetchRequest* request,
+                                             ring::v1::FetchResponse* response) noexcept {
   auto* reactor = context->DefaultReactor();
   const auto attachment = registry_.find(request->ring());
   if (!attachment) {

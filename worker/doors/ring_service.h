@@ -13,7 +13,7 @@ class RingService final : public ring::v1::RingService::CallbackService {
 
   /// NOT_FOUND: no such ring, or no such answer (any more).
   grpc::ServerUnaryReactor* Fetch(grpc::CallbackServerContext* context, const ring::v1::FetchRequest* request,
-                                  ring::v1::FetchResponse* response) override;
+                                  ring::v1::FetchResponse* response) noexcept override;
 
  private:
   RingRegistry& registry_;

@@ -29,16 +29,19 @@ constexpr std::size_t kKeptBodies = 4;
 // How long a body in parts waits for bodies of other rings, at most.
 constexpr auto kPatience = std::chrono::seconds(1);
 constexpr unsigned kWatchBits = 3;
+constexpr int kLooksPerClockReading = 8;
 
 SteadyTime now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
 RingThread::RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry,
-                       std::shared_ptr<RingMailbox> mailbox, RingDoor::AdoptChannel adopt_channel)
+                       shm::SegmentReserve& reserve, std::shared_ptr<RingMailbox> mailbox,
+                       RingDoor::AdoptChannel adopt_channel)
     : options_(options),
       runtime_(runtime),
       registry_(registry),
+      reserve_(reserve),
       mailbox_(std::move(mailbox)),
       adopt_channel_(std::move(adopt_channel)),
       budget_(std::make_shared<shm::CopyBudget>(options.bodies_in_parts * options.max_body_bytes, kPatience)),
@@ -54,6 +57,7 @@ Status RingThread::start() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return Error{Code::kSystem, errno, "an epoll cannot be made"};
   if (!watch(mailbox_->fd(), EPOLLIN, Watch::kMailbox, 0)) return Error{Code::kSystem, errno, "an epoll takes nothing"};
+  reserve_.refill();
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "rings");
     run();
@@ -66,7 +70,7 @@ void RingThread::run() {
   SteadyTime last_look = last_work;
   bool looking = false;  // nothing was there at the last round, and the thread did not sleep
   while (!stopping_) {
-    const bool any = serve_awake();
+    const bool any = look_round();
     const SteadyTime time = now();
     if (any) {
       if (looking) spin_.paid();
@@ -80,7 +84,6 @@ void RingThread::run() {
       continue;
     } else {
       looking = true;
-      shm::spin_pause();
     }
     if (time - last_look >= kLookEvery) {
       wait(0);
@@ -88,6 +91,16 @@ void RingThread::run() {
     }
   }
   end_everything();
+}
+
+/// While it spins it reads the clock less often than it looks: a call that comes meanwhile would wait for that.
+bool RingThread::look_round() {
+  const int looks = spin_.length() > Duration::zero() ? kLooksPerClockReading : 1;
+  for (int look = 0; look < looks; ++look) {
+    if (serve_awake()) return true;
+    shm::spin_pause();
+  }
+  return false;
 }
 
 /// One round over the rings that are awake; true when one had work.
@@ -206,8 +219,9 @@ void RingThread::greet(Newcomer newcomer) {
 void RingThread::step_handshake(std::uint64_t serial) {
   const auto at = handshakes_.find(serial);
   if (at == handshakes_.end()) return;
-  const HandshakeLimits limits{options_, draining_, rings_.size() >= options_.max_rings, budget_,
-                               [mailbox = mailbox_, serial] { mailbox->look_at(serial); }};
+  const HandshakeLimits limits{options_,  reserve_,
+                               draining_, rings_.size() >= options_.max_rings,
+                               budget_,   [mailbox = mailbox_, serial] { mailbox->look_at(serial); }};
   HandshakeStep step = take_handshake(at->second.peer.connection.get(), limits);
   if (step.kind == HandshakeStep::Kind::kWaiting) return;
   Newcomer peer = std::move(at->second.peer);
@@ -222,6 +236,7 @@ void RingThread::attach(std::uint64_t serial, Newcomer peer, Attached attached) 
   Ring& ring = rings_[serial];
   ring.socket = std::move(peer.connection);
   ring.channel = std::move(attached.channel);
+  ring.hangs_up = attached.hangs_up;
   ring.attachment = std::make_shared<Attachment>(terms, std::move(attached.end), kKeptBodies * options_.max_body_bytes,
                                                  [mailbox = mailbox_, serial] { mailbox->look_at(serial); });
   ring.attachment->worker_end().on_room(
@@ -248,6 +263,8 @@ void RingThread::attach(std::uint64_t serial, Newcomer peer, Attached attached) 
                     doorbell,
                     attached.client_channel.get()};
   if (!send_grant(ring.socket.get(), grant).ok()) return end_ring(serial, {});
+  // After the reply, and only for a ring that may come: the spare segment is one of those that the budget allows.
+  if (rings_.size() < options_.max_rings) reserve_.refill();
   log::info("ring attached attachment={} peer_pid={} peer_uid={} features={} client={}", serial, terms.peer_pid,
             terms.peer_uid, terms.features, attached.client);
 }
@@ -286,8 +303,16 @@ void RingThread::look_at(std::uint64_t serial) {
   if (const std::string_view refusal = attachment.refusal(); !refusal.empty()) {
     end_ring(serial, refusal);
   } else if (draining_ && attachment.idle()) {
-    end_ring(serial, {});
+    end_drained(serial);
   }
+}
+
+/// Nothing is taken from the ring any more, and its client is told by the end of file. Calls over its channel may be on
+/// their way at this moment: they are served until the client, who starts no more of them, hangs up in its turn.
+void RingThread::end_drained(std::uint64_t serial) {
+  Ring& ring = rings_.at(serial);
+  if (!ring.hangs_up) return end_ring(serial, {});
+  if (!std::exchange(ring.told, true)) ::shutdown(ring.socket.get(), SHUT_WR);
 }
 
 void RingThread::read_socket(std::uint64_t serial) {
@@ -331,8 +356,10 @@ void RingThread::end_ring(std::uint64_t serial, std::string_view refusal) {
   unwatch(ring.socket.get());
   unwatch(ring.attachment->worker_end().doorbell_fd());
   if (!ring.channel_adopted) unwatch(ring.channel.get());
-  // In a drain gRPC still has calls of this channel to answer, and says goodbye itself.
-  if (ring.channel && (!draining_ || !reason.empty())) ::shutdown(ring.channel.get(), SHUT_RDWR);
+  // In a drain gRPC may still have calls of this channel to answer, and says goodbye itself; but not to a client that
+  // has had the last word.
+  const bool in_use = draining_ && !ring.told && reason.empty();
+  if (ring.channel && !in_use) ::shutdown(ring.channel.get(), SHUT_RDWR);
   ring.attachment->end();
   if (reason.empty()) {
     log::info("ring detached attachment={} peer_pid={}", serial, terms.peer_pid);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "shm/adaptive_spin.h"
+#include "shm/segment_reserve.h"
 #include "worker/doors/ring_door.h"
 #include "worker/doors/ring_handshake.h"
 #include "worker/doors/ring_mailbox.h"
@@ -22,7 +23,7 @@ namespace ringside::worker {
 class RingThread {
  public:
   /// All of them outlive the thread; `mailbox` is shared with the attachments, which may live longer.
-  RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry,
+  RingThread(const RingDoorOptions& options, Runtime& runtime, RingRegistry& registry, shm::SegmentReserve& reserve,
              std::shared_ptr<RingMailbox> mailbox, RingDoor::AdoptChannel adopt_channel);
   /// Ends every attachment and joins.
   ~RingThread();
@@ -40,12 +41,15 @@ class RingThread {
     UniqueFd socket;   // its end of file is the end of the attachment, either way
     UniqueFd channel;  // ours until the client first speaks on it; then a duplicate, to shut the connection down
     bool channel_adopted = false;
-    bool awake = false;  // in awake_
+    bool awake = false;     // in awake_
+    bool hangs_up = false;  // its client promised to, once it is told of the end and has no call under way
+    bool told = false;
     std::shared_ptr<Attachment> attachment;
   };
   enum class Watch : std::uint8_t { kMailbox, kHandshake, kSocket, kDoorbell, kChannel };
 
   void run();
+  bool look_round();
   bool serve_awake();
   bool park_awake();
   void wait(int timeout_ms);
@@ -63,6 +67,7 @@ class RingThread {
   void look_at(std::uint64_t serial);
   void read_socket(std::uint64_t serial);
   void adopt_channel(std::uint64_t serial);
+  void end_drained(std::uint64_t serial);
   void end_ring(std::uint64_t serial, std::string_view refusal);
   void end_everything();
   void report_drained();
@@ -75,6 +80,7 @@ class RingThread {
   const RingDoorOptions& options_;
   Runtime& runtime_;
   RingRegistry& registry_;
+  shm::SegmentReserve& reserve_;
   std::shared_ptr<RingMailbox> mailbox_;
   RingDoor::AdoptChannel adopt_channel_;
   const std::shared_ptr<shm::CopyBudget> budget_;  // of all rings

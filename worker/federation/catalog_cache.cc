@@ -93,11 +93,13 @@ void CatalogCache::look_at(std::size_t upstream) {
   start({upstream});
 }
 
-void CatalogCache::invalidate(std::size_t upstream) {
+std::uint64_t CatalogCache::invalidate(std::size_t upstream) {
   const std::lock_guard lock(mutex_);
+  news_ += entries_[upstream].changed ? 0 : 1;
   entries_[upstream].changed = true;
   entries_[upstream].good_until = SteadyTime{};
   fresh_until_ = SteadyTime{};
+  return news_;
 }
 
 std::vector<std::size_t> CatalogCache::claim_stale(SteadyTime now, bool awaited) {

@@ -67,8 +67,9 @@ class CatalogCache : public std::enable_shared_from_this<CatalogCache> {
   bool forget(std::uint64_t waiter);
   /// Asks this upstream for its list whatever the age of that is, to see whether it answers. Nobody waits.
   void look_at(std::size_t upstream);
-  /// The list of this upstream is out of date.
-  void invalidate(std::size_t upstream);
+  /// The list of this upstream is out of date. The number of this piece of news: until the list has been asked for
+  /// again it is the same piece, however often the upstream says so.
+  std::uint64_t invalidate(std::size_t upstream);
 
  private:
   struct Entry {
@@ -102,6 +103,7 @@ class CatalogCache : public std::enable_shared_from_this<CatalogCache> {
   Catalog snapshot_;          // merged last; null: never
   bool outdated_ = true;      // snapshot_ is not what entries_ say
   SteadyTime fresh_until_{};  // of snapshot_; the least good_until
+  std::uint64_t news_ = 0;    // how often a list that had been asked for changed
   std::size_t awaited_ = 0;   // fetches that callers wait for
   std::unordered_map<std::uint64_t, Ready> waiters_;
 };

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "mcp/json_scan.h"
 #include "mcp/repeat.h"
 #include "mcp/session.h"
 #include "rpc/errors.h"
@@ -54,11 +55,14 @@ mcp::Response upstream_failed(std::string_view raw_id, Code code) {
 
 mcp::Response response_of(std::string_view raw_id, std::uint64_t id, Result<std::string> answer) {
   if (!answer) return upstream_failed(raw_id, answer.error().code);
-  const auto answered_id = mcp::member(*answer, "id");
-  const bool is_answer = answered_id && *answered_id == std::to_string(id) &&
-                         (mcp::member(*answer, "result") || mcp::member(*answer, "error"));
-  if (!is_answer) return upstream_failed(raw_id, Code::kUpstream);
-  replace_span(*answer, static_cast<std::size_t>(answered_id->data() - answer->data()), answered_id->size(), raw_id);
+  std::string_view answered_id;
+  bool is_answered = false;  // by a result or an error
+  for (mcp::MemberWalk walk(*answer); (answered_id.empty() || !is_answered) && walk.next();) {
+    if (answered_id.empty() && mcp::decodes_to(walk.key(), "id")) answered_id = walk.value();
+    is_answered = is_answered || mcp::decodes_to(walk.key(), "result") || mcp::decodes_to(walk.key(), "error");
+  }
+  if (!is_answered || answered_id != std::to_string(id)) return upstream_failed(raw_id, Code::kUpstream);
+  replace_span(*answer, static_cast<std::size_t>(answered_id.data() - answer->data()), answered_id.size(), raw_id);
   return json_response(std::move(*answer));
 }
 
@@ -129,6 +133,7 @@ PersonaRef Forward::persona_of(const mcp::SessionRecord& session) {
 
 void Forward::list(const std::shared_ptr<Call>& call, Listing listing, const mcp::Envelope& envelope,
                    const mcp::EnvelopeReader& reader) {
+  parts_.notices->list_read();
   const std::uint64_t waiter = parts_.federation->list(
       listing, call->request().server_id, envelope, reader,
       [ledger = parts_.ledger, call](mcp::Response response) { ledger->answer(call, std::move(response)); });
@@ -185,7 +190,11 @@ void Forward::send(const std::shared_ptr<Call>& call, const mcp::Envelope& envel
 
 mcp::Response Forward::refuse_pick(const Job& job, Code code) const {
   if (code == Code::kInvalid) return invalid_params(job.raw_id);
-  if (code != Code::kNotFound) return upstream_failed(job.raw_id, Code::kUnavailable);
+  if (code != Code::kNotFound) {
+    // Whose tool it is, and whether it may run twice, only an upstream knows that is not there.
+    const bool unknown = job.call->request().retry && job.repeat != mcp::Repeat::kSafe;
+    return unknown ? rpc::outcome_unknown(job.raw_id) : upstream_failed(job.raw_id, Code::kUnavailable);
+  }
   const std::string name = mcp::decode_string(job.subject).value_or("");
   const auto refuse = [&](int error, std::string_view what) {
     return rpc::jsonrpc_error(200, job.raw_id, error, std::string(what) + std::string(brief(name)));

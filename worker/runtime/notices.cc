@@ -7,6 +7,8 @@
 namespace ringside::worker {
 namespace {
 
+constexpr Duration kSaidAgain = std::chrono::seconds(1);
+
 std::string_view message_of(UpstreamSink::List list) {
   switch (list) {
     case UpstreamSink::List::kTools:
@@ -23,12 +25,22 @@ std::string_view message_of(UpstreamSink::List list) {
 
 Notices::Notices(std::shared_ptr<Backends> backends, std::shared_ptr<Federation> federation,
                  std::shared_ptr<StreamBook> streams, std::shared_ptr<Questions> questions,
-                 std::shared_ptr<Residents> residents)
+                 std::shared_ptr<Residents> residents, const Clock& clock)
     : backends_(std::move(backends)),
       federation_(std::move(federation)),
       streams_(std::move(streams)),
       questions_(std::move(questions)),
-      residents_(std::move(residents)) {}
+      residents_(std::move(residents)),
+      clock_(clock) {}
+
+std::uint64_t Notices::news_of(std::size_t upstream, List list) {
+  const std::uint64_t reads = reads_.load(std::memory_order_relaxed);
+  const SteadyTime now = clock_.now();
+  const std::lock_guard lock(mutex_);
+  Change& change = changes_[{upstream, list}];
+  if (change.news == 0 || change.reads != reads || now - change.at >= kSaidAgain) change = {++news_, reads, now};
+  return change.news;
+}
 
 void Notices::list_changed(std::size_t upstream, const PersonaRef& persona, List list) {
   federation_->list_changed(upstream, list);
@@ -37,9 +49,10 @@ void Notices::list_changed(std::size_t upstream, const PersonaRef& persona, List
     streams_->tell(persona->session, message_of(list), false);
     return;
   }
-  streams_->tell_all(message_of(list), [&](const std::string& session, const std::string& server_id) {
-    return federation_->sees(server_id, upstream) && !residents_->has_spoken_to(session, upstream);
-  });
+  streams_->tell_all(message_of(list), news_of(upstream, list),
+                     [&](const std::string& session, const std::string& server_id) {
+                       return federation_->sees(server_id, upstream) && !residents_->has_spoken_to(session, upstream);
+                     });
 }
 
 void Notices::notice(std::size_t upstream, const PersonaRef& persona, std::string method, std::string message) {

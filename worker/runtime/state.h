@@ -45,7 +45,7 @@ struct Runtime::State : std::enable_shared_from_this<Runtime::State> {
         questions(std::make_shared<Questions>(options.id_seed)),
         backends(std::make_shared<Backends>(std::move(upstreams))),
         federation(std::make_shared<Federation>(options.federation, clock, backends)),
-        notices(std::make_shared<Notices>(backends, federation, streams, questions, residents)),
+        notices(std::make_shared<Notices>(backends, federation, streams, questions, residents, clock)),
         forward(std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, forward_parts())) {
     backends->attach(notices);
   }

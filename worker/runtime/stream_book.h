@@ -53,8 +53,9 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   bool tell(const std::string& session, std::string_view json, bool to_answers = true);
   /// The same; it waits for the next stream if there is none. False: too many wait.
   bool ask(const std::string& session, std::string json);
-  /// To every session that listens and of which `wants` says so, without a lock.
-  void tell_all(std::string_view json,
+  /// To every session that listens and of which `wants` says so, without a lock; unless it was told this piece of news,
+  /// or a later one, since its streams changed last.
+  void tell_all(std::string_view json, std::uint64_t news,
                 const std::function<bool(const std::string& session, const std::string& server_id)>& wants);
 
   /// Asks `gone` of the next kMostAsked sessions, without a lock, and ends the streams of those that are. True: those
@@ -71,8 +72,9 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   using Streams = std::vector<std::shared_ptr<Stream>>;
   struct Session {
     std::string server_id;
-    Streams listening;  // the one opened last hears the messages
-    Streams answering;  // the oldest first
+    std::uint64_t told = 0;  // the news it heard last; 0 once a stream came, since it may have gone with one that broke
+    Streams listening;       // the one opened last hears the messages
+    Streams answering;       // the oldest first
     std::deque<std::string> waiting;
   };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "mcp/envelope.h"
+#include "mcp/json_scan.h"
 #include "mcp/message.h"
 #include "worker/upstream/timer.h"
 #include "worker/upstream/upstreams.h"
@@ -39,6 +40,18 @@ std::string text_answer(std::string_view id, std::string_view raw_text) {
   // Room to spare: whoever asked puts another id there, and the text shall not move to a new place for it.
   answer.reserve(kBeforeId.size() + id.size() + kBeforeText.size() + raw_text.size() + kEnd.size() + mcp::kBodyPadding);
   return answer.append(kBeforeId).append(id).append(kBeforeText).append(raw_text).append(kEnd);
+}
+
+/// The raw values of both; empty where one is missing. One walk: passing over a large value takes as long as reading
+/// it.
+std::pair<std::string_view, std::string_view> two_members(std::string_view raw_object, std::string_view first,
+                                                          std::string_view second) {
+  std::pair<std::string_view, std::string_view> found;
+  for (mcp::MemberWalk walk(raw_object); (found.first.empty() || found.second.empty()) && walk.next();) {
+    if (found.first.empty() && mcp::decodes_to(walk.key(), first)) found.first = walk.value();
+    if (found.second.empty() && mcp::decodes_to(walk.key(), second)) found.second = walk.value();
+  }
+  return found;
 }
 
 std::optional<std::uint64_t> number_member(std::string_view raw_object, std::string_view key, std::uint64_t most) {
@@ -92,22 +105,21 @@ BuiltinUpstream::~BuiltinUpstream() {
 void BuiltinUpstream::send(UpstreamRequest request, UpstreamDone done) {
   calls_.fetch_add(1, std::memory_order_relaxed);
   const std::string id = std::to_string(request.id);
-  const auto method = mcp::member(request.message, "method");
-  const auto params = mcp::member(request.message, "params");
-  if (method == R"("tools/call")") return call(request, params.value_or("{}"), id, done);
+  const auto [method, params] = two_members(request.message, "method", "params");
+  if (method == R"("tools/call")") return call(request, params, id, done);
   if (method == R"("tools/list")") return done(mcp::result_body(id, kTools));
   done(mcp::error_body(id, mcp::kMethodNotFoundCode, "Method not found"));
 }
 
 void BuiltinUpstream::call(const UpstreamRequest& request, std::string_view params, const std::string& id,
                            UpstreamDone& done) {
-  const auto raw_name = mcp::member(params, "name");
-  const std::string tool = raw_name ? mcp::decode_string(*raw_name).value_or("") : "";
-  const std::string_view arguments = mcp::member(params, "arguments").value_or("{}");
+  const auto [raw_name, arguments] = two_members(params, "name", "arguments");
+  const std::string tool = mcp::decode_string(raw_name).value_or("");
   if (tool == "echo") {
     const auto message = mcp::member(arguments, "message");
     const bool is_text = message && message->starts_with('"');
-    return done(text_answer(id, is_text ? *message : std::string_view(mcp::encode_string(arguments))));
+    const std::string_view shown = arguments.empty() ? "{}" : arguments;
+    return done(text_answer(id, is_text ? *message : std::string_view(mcp::encode_string(shown))));
   }
   if (tool == "blob") {
     if (const auto bytes = number_member(arguments, "bytes", kMaxBlobBytes)) {

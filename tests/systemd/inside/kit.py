@@ -12,7 +12,8 @@ import grpc
 from contextforge.mcp.runtime.v1 import runtime_pb2, runtime_pb2_grpc
 
 SERVICE = "ringside.service"
-SOCKETS = ["ringside.socket", "ringside-ring.socket", "ringside-http.socket", "ringside-control.socket"]
+SOCKETS = ["ringside.socket", "ringside-ring.socket", "ringside-http.socket", "ringside-control.socket",
+           "ringside-metrics.socket"]
 RUN = pathlib.Path("/run/ringside")
 PATIENCE = 20
 STEPS = []

@@ -41,7 +41,7 @@ def the_packages_install_and_their_sockets_listen():
         assert sh("systemctl", "is-enabled", unit) == "enabled"
     assert show(SERVICE, "ActiveState") == "inactive"
     assert mode_and_owner(RUN) == ("0o750", "ringside:ringside")
-    for name in ["runtime", "ring", "http", "control"]:
+    for name in ["runtime", "ring", "http", "control", "metrics"]:
         assert mode_and_owner(RUN / f"{name}.sock") == ("0o660", "root:ringside"), name
     assert mode_and_owner("/etc/ringside/ringside.json") == ("0o640", "root:ringside")
     seconds = int(show("steps.service", "ExecMainStartTimestampMonotonic")) - int(show("", "UserspaceTimestampMonotonic"))
@@ -142,8 +142,8 @@ def killed_workers_are_replaced_and_the_service_stays():
 
 
 def systemd_sockets():
-    """The inodes of the sockets that systemd holds; metrics.sock is ringsided's own."""
-    paths = [path for path in glob.glob(f"{RUN}/*.sock") if not path.endswith("/metrics.sock")]
+    """The inodes of the sockets that systemd holds."""
+    paths = glob.glob(f"{RUN}/*.sock")
     return {path: os.stat(path).st_ino for path in paths}
 
 
