@@ -47,7 +47,7 @@ bool StreamBook::enlist(const mcp::SessionRecord& session, const std::shared_ptr
   if (sessions_.size() >= kMaxSessions && !sessions_.contains(session.id)) return false;
   Session& entry = sessions_[session.id];
   entry.server_id = session.server_id;
-  entry.told = 0;
+  entry.told_by = nullptr;
   Streams& streams = entry.listening;
   // One that nobody hears is known from the log, if somebody comes back for it.
   const auto heard =
@@ -199,13 +199,23 @@ void StreamBook::say_what_waited(const std::string& session) {
   for (std::string& json : waiting) static_cast<void>(ask(session, std::move(json)));
 }
 
+bool StreamBook::is_news(Session& session, std::uint64_t news) {
+  const auto hears = std::find_if(session.listening.rbegin(), session.listening.rend(),
+                                  [](const auto& each) { return each->heard(); });
+  const Stream* const by = hears == session.listening.rend() ? nullptr : hears->get();
+  if (session.told >= news && session.told_by == by) return false;
+  session.told = news;
+  session.told_by = by;
+  return true;
+}
+
 void StreamBook::tell_all(std::string_view json, std::uint64_t news,
                           const std::function<bool(const std::string& session, const std::string& server_id)>& wants) {
   std::vector<std::pair<std::string, std::string>> listening;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [session, each] : sessions_) {
-      if (!each.listening.empty() && each.told < news) listening.emplace_back(session, each.server_id);
+      if (!each.listening.empty()) listening.emplace_back(session, each.server_id);
     }
   }
   for (const auto& [session, server_id] : listening) {
@@ -213,7 +223,7 @@ void StreamBook::tell_all(std::string_view json, std::uint64_t news,
     {
       const std::lock_guard lock(mutex_);
       const auto found = sessions_.find(session);
-      if (found == sessions_.end() || std::exchange(found->second.told, news) >= news) continue;
+      if (found == sessions_.end() || !is_news(found->second, news)) continue;
     }
     static_cast<void>(tell(session, json, false));
   }

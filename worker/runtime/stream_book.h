@@ -72,9 +72,10 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   using Streams = std::vector<std::shared_ptr<Stream>>;
   struct Session {
     std::string server_id;
-    std::uint64_t told = 0;  // the news it heard last; 0 once a stream came, since it may have gone with one that broke
-    Streams listening;       // the one opened last hears the messages
-    Streams answering;       // the oldest first
+    std::uint64_t told = 0;           // the news it heard last
+    const Stream* told_by = nullptr;  // which may have gone since, and the news with it
+    Streams listening;                // the one opened last hears the messages
+    Streams answering;                // the oldest first
     std::deque<std::string> waiting;
   };
 
@@ -84,6 +85,8 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   bool enlist(const mcp::SessionRecord& session, const std::shared_ptr<Stream>& stream);
   void revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
               const Result<std::optional<Replay>>& replay);
+  /// Whether that is news for a session that listens; then it counts as told.
+  static bool is_news(Session& session, std::uint64_t news);
   /// What waited, if a stream takes it.
   void say_what_waited(const std::string& session);
   static void prune(Session& session);
