@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "http/tls.h"
 #include "mcp/message.h"
 
 namespace ringside::http {
@@ -22,6 +23,7 @@ struct ServerOptions {
   std::chrono::milliseconds idle_timeout{
       75'000};  ///< between requests, and without progress while an answer is written
   std::chrono::milliseconds request_timeout{30'000};  ///< from a request's first byte to its last; beyond: 408
+  std::shared_ptr<Tls> tls = nullptr;                 ///< none: bytes as they are
 };
 
 /// The answer to one request: respond() once, or begin(), write() any number of times, end() once. Any thread. If it is

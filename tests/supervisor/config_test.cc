@@ -71,7 +71,7 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       "headers { key: \"Authorization\" value: \"Bearer t\" } } } "
       "upstreams { name: \"builtin\" builtin { } } "
       "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\" "
-      "full_core_dumps: true");
+      "edge { require_session: true } full_core_dumps: true");
   const PolicyOptions& lives = loaded.config.lives;
   const auto ms = [](int count) { return Duration(std::chrono::milliseconds(count)); };
   EXPECT_THAT((std::vector{lives.start_limit, lives.drain_within, lives.stuck_within, lives.forgiven_after,

@@ -18,7 +18,7 @@ constexpr std::string_view kInitialize =
 class EdgeDoor : public ::testing::Test {
  protected:
   RawHttp connect() {
-    if (!door_) door_ = std::make_unique<worker::EdgeDoor>(bench_.start(), names_);
+    if (!door_) door_ = worker::EdgeDoor::open(bench_.start(), options_).value();
     auto pair = socket_pair(SocketKind::kStream, false).value();
     door_->adopt(std::move(pair.first), "192.0.2.7");
     return RawHttp(std::move(pair.second));
@@ -28,7 +28,7 @@ class EdgeDoor : public ::testing::Test {
   }
 
   Bench bench_;
-  http::EdgeNames names_;
+  worker::EdgeDoorOptions options_;
   std::unique_ptr<worker::EdgeDoor> door_;
 };
 

@@ -45,9 +45,9 @@ void HttpSession::open_ear() {
   flight->road = &hub_->roads.listen;
   const auto generation = generation_;
   const auto self = shared_from_this();
-  auto stream = std::make_shared<Stream>(
+  auto stream = std::make_shared<EventStream>(
       hub_->options.max_body_bytes, hub_->listen_reader,
-      Stream::Hooks{
+      EventStream::Hooks{
           .opened =
               [self, generation] {
                 const std::lock_guard lock(self->mutex_);

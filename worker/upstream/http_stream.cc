@@ -6,24 +6,24 @@
 
 namespace ringside::worker {
 
-void Stream::on_head(int status, const mcp::Headers& headers) {
+void EventStream::on_head(int status, const mcp::Headers& headers) {
   end_.http_status = status;
   end_.was_open = status == 200 && is_media_type(headers.get("content-type"), mcp::kEventStream);
   if (end_.was_open) hooks_.opened();
 }
 
-http::Flow Stream::on_data(std::string_view bytes) {
+http::Flow EventStream::on_data(std::string_view bytes) {
   if (!end_.was_open) return http::Flow::kStop;
   const auto fed = events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); });
   return fed.ok() ? http::Flow::kMore : http::Flow::kStop;
 }
 
-void Stream::on_done(const Status& /*status*/) {
+void EventStream::on_done(const Status& /*status*/) {
   auto hooks = std::exchange(hooks_, {});
   hooks.over(std::move(end_));
 }
 
-void Stream::event(mcp::SseEvent&& event) {
+void EventStream::event(mcp::SseEvent&& event) {
   if (event.id) end_.last_event_id = std::move(*event.id);
   if (event.retry_ms) end_.retry_ms = event.retry_ms;
   if (event.data.empty()) return;

@@ -23,7 +23,7 @@ struct StreamEnd {
   std::optional<int> retry_ms = {};
 };
 
-class Stream final : public http::Exchange {
+class EventStream final : public http::Exchange {
  public:
   struct Hooks {
     std::function<void()> opened;
@@ -32,7 +32,7 @@ class Stream final : public http::Exchange {
   };
 
   /// `reader` belongs to the HTTP client's thread.
-  Stream(std::size_t max_event_bytes, mcp::EnvelopeReader& reader, Hooks hooks)
+  EventStream(std::size_t max_event_bytes, mcp::EnvelopeReader& reader, Hooks hooks)
       : reader_(reader), hooks_(std::move(hooks)), events_(max_event_bytes) {}
 
   void on_head(int status, const mcp::Headers& headers) override;
