@@ -12,6 +12,19 @@ namespace {
 
 std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
 
+std::shared_ptr<const http::Access> access_of(const link::v1::HttpUpstream& entry) {
+  http::Access access;
+  access.ca_file = entry.ca_file();
+  access.client_cert = entry.client_cert();
+  access.client_key = entry.client_key();
+  access.proxy = entry.proxy();
+  for (const auto& text : entry.block_networks()) {
+    // The supervisor has checked it.
+    if (const auto network = IpNetwork::parse(text)) access.blocked.push_back(*network);
+  }
+  return std::make_shared<const http::Access>(std::move(access));
+}
+
 std::unique_ptr<Upstream> http_upstream(const link::v1::WorkerConfig& config, const link::v1::UpstreamConfig& entry,
                                         HttpRoads& roads) {
   HttpUpstreamOptions options;
@@ -20,6 +33,7 @@ std::unique_ptr<Upstream> http_upstream(const link::v1::WorkerConfig& config, co
   options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
   options.max_body_bytes = config.limits().body_bytes();
   options.client_version = config.version();
+  options.access = access_of(entry.http());
   options.shared = entry.shared();
   if (const auto most = config.limits().conversations_per_upstream(); most != 0) options.max_conversations = most;
   // As long as the session itself may stay unused.

@@ -68,7 +68,8 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       "upstreams { name: \"time\" stdio { command: \"uvx\" args: \"mcp-server-time\" args: \"\" "
       "env { key: \"TZ\" value: \"UTC\" } cwd: \"/srv\" } } "
       "upstreams { name: \"a.b-c_1\" http { url: \"https://x.example/mcp\" "
-      "headers { key: \"Authorization\" value: \"Bearer t\" } } } "
+      "headers { key: \"Authorization\" value: \"Bearer t\" } block_networks: \"169.254.0.0/16\" "
+      "block_networks: \"fe80::/10\" block_networks: \"fd00:ec2::254/128\" } } "
       "upstreams { name: \"builtin\" builtin { } } "
       "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\" "
       "edge { require_session: true } full_core_dumps: true");
@@ -219,7 +220,7 @@ TEST(Config, members_that_mcp_clients_write_are_tolerated_with_a_warning) {
     "b": {"url": "http://x", "header": {}}}})");
   EXPECT_THAT(loaded.errors, ElementsAre());
   EXPECT_THAT(loaded.warnings,
-              ElementsAre("r.json:2: mcpServers.a.timeout: not used by Ringside, ignored",
+              ElementsAre("r.json:2: mcpServers.a.timeout: not used by Ringside, ignored; did you mean \"timeoutMs\"?",
                           "r.json:2: mcpServers.a.headers: not used by a server of this kind, ignored",
                           "r.json:3: mcpServers.b.header: not used by Ringside, ignored; did you mean \"headers\"?"));
   EXPECT_EQ(loaded.config.upstreams.size(), 2U);

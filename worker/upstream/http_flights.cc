@@ -90,6 +90,8 @@ Post::Hooks HttpSession::hooks_for(const std::shared_ptr<Flight>& flight, Sendin
 http::ClientRequest HttpSession::request() const {
   http::ClientRequest http;
   http.url = hub_->options.url;
+  http.access = hub_->options.access;
+  http.takes_compressed = true;
   if (!session_id_.empty()) http.headers.set("mcp-session-id", session_id_);
   if (!version_.empty()) http.headers.set("mcp-protocol-version", version_);
   for (const auto& [name, value] : hub_->options.headers) http.headers.set(name, value);

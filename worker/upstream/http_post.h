@@ -1,6 +1,6 @@
 #pragma once
-// One POST to a Streamable HTTP server and what comes back: a JSON body, an event stream that holds the answer
-// somewhere, an error with a JSON-RPC body, or nothing but a status. Everything but start-up happens on the HTTP
+// One POST to a Streamable HTTP server and what comes back: a JSON body, an event stream or JSON lines that hold the
+// answer somewhere, an error with a JSON-RPC body, or nothing but a status. Everything but start-up happens on the HTTP
 // client's thread.
 
 #include <cstdint>
@@ -50,10 +50,12 @@ class Post final : public http::Exchange {
   void on_done(const Status& status) override;
 
  private:
-  enum class Form { kNone, kJson, kEvents, kOther };
+  enum class Form { kNone, kJson, kEvents, kLines, kOther };
 
   void event(mcp::SseEvent&& event);
-  http::Flow feed_events(std::string_view bytes);
+  void message(std::string text);
+  http::Flow feed_stream(std::string_view bytes);
+  [[nodiscard]] bool is_stream() const { return form_ == Form::kEvents || form_ == Form::kLines; }
   http::Flow discard(std::string_view bytes);
   void finish(Result<std::string> answer);
   [[nodiscard]] Result<std::string> conclude(const Status& status);
@@ -72,6 +74,7 @@ class Post final : public http::Exchange {
   std::string content_type_;
   std::string body_;
   mcp::SseParser events_;
+  mcp::LineSplitter lines_;
   std::size_t discarded_ = 0;
   bool too_large_ = false;
   bool reader_is_slow_ = false;

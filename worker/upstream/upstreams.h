@@ -30,7 +30,8 @@ struct HttpUpstreamOptions {
   std::string client_version;  ///< for clientInfo
   bool shared = false;         ///< one conversation for all personas
   std::size_t max_conversations = 10'000;
-  Duration idle = std::chrono::hours(1);  ///< after which a persona's conversation ends that is not listened to
+  std::shared_ptr<const http::Access> access;  ///< null: nothing special
+  Duration idle = std::chrono::hours(1);       ///< after which a persona's conversation ends that is not listened to
 };
 /// `roads` outlives the upstream.
 std::unique_ptr<Upstream> make_http_upstream(HttpUpstreamOptions options, HttpRoads& roads);

@@ -199,6 +199,7 @@ TEST_F(HttpTrouble, what_waits_for_a_hanging_handshake_has_its_deadline_and_can_
   HttpPeer peer([](const PeerRequest&, PeerConnection& to) { (void)to.wait_gone(); });
   auto upstream = upstream_of(peer);
   auto cancelled = ask(*upstream, 1, "echo");
+  EXPECT_TRUE(peer.wait_for(1, [](const PeerRequest& request) { return request.rpc_method == "initialize"; }));
   EXPECT_EQ(ask(*upstream, 2, "echo", "{}", in(std::chrono::milliseconds(50))).code(), Code::kTimeout);
   upstream->cancel(1);
   EXPECT_EQ(cancelled.code(), Code::kCancelled);

@@ -122,6 +122,20 @@ TEST_F(HttpUpstreamTest, a_stream_split_at_every_byte_gives_its_answer) {
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "\"\xF0\x9F\x98\x80\"");
 }
 
+TEST_F(HttpUpstreamTest, json_lines_give_their_answer_however_they_are_split_and_end) {
+  HttpPeer peer(good_server([](const PeerRequest& request, PeerConnection& to) {
+    if (request.rpc_method != "echo") return false;
+    to.write("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson; charset=utf-8\r\nConnection: close\r\n\r\n");
+    to.trickle(progress_of(1) + "\r\n\n" + mcp::result_body(request.rpc_id, "\"\xF0\x9F\x98\x80\""));
+    to.hang_up();
+    return true;
+  }));
+  const auto upstream = upstream_of(peer, roads_);
+  Ear ear;
+  EXPECT_EQ(result_of(ask_hearing(*upstream, 1, "echo", "{}", ear.hears())), "\"\xF0\x9F\x98\x80\"");
+  EXPECT_THAT(ear.heard(), ElementsAre(progress_of(1)));
+}
+
 TEST_F(HttpUpstreamTest, a_handshake_answered_by_a_stream_counts) {
   HttpPeer peer(good_server([](const PeerRequest& request, PeerConnection& to) {
     if (request.rpc_method != "initialize") return false;
