@@ -12,6 +12,7 @@
 #include "rpc/link.h"
 #include "worker/door_set.h"
 #include "worker/link_port.h"
+#include "worker/peers/peer_door.h"
 #include "worker/pulse.h"
 #include "worker/runtime/runtime.h"
 #include "worker/upstream/upstreams.h"
@@ -46,6 +47,7 @@ class Service {
   std::shared_ptr<CallPage> calls_;
   std::unique_ptr<HttpRoads> http_roads_;
   std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<PeerDoor> peers_;
   std::unique_ptr<DoorSet> doors_;
   std::optional<Pulse> pulse_;
 };
