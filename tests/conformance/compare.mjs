@@ -121,7 +121,9 @@ function faults_of(runs, names) {
 
 // The page's prose is kept; the table between its marks is ours.
 function with_table(text, made) {
-  return text.replace(/(<!-- verdicts -->\n)[^]*?(\n<!-- end -->)/, (_, before, after) => before + made + after);
+  const marks = /(<!-- verdicts -->\n)[^]*?(<!-- end -->)/;
+  if (!marks.test(text)) throw new Error('docs/conformance.md has no place for the table');
+  return text.replace(marks, (_, before, after) => `${before}${made}\n${after}`);
 }
 
 async function main() {
