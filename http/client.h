@@ -8,8 +8,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
+#include "base/ip_network.h"
 #include "base/result.h"
 #include "mcp/message.h"
 
@@ -18,6 +20,17 @@ namespace ringside::http {
 struct ClientOptions {
   long max_connections_per_host = 8;  ///< requests beyond wait inside until one is free
   std::size_t max_header_bytes = std::size_t{64} * 1024;
+};
+
+/// How a host is reached, and which addresses never are. Shared by its requests.
+struct Access {
+  std::string ca_file;      ///< PEM: whom to trust; empty: whom the system trusts
+  std::string client_cert;  ///< PEM, with its chain; empty: none is shown
+  std::string client_key;   ///< PEM; empty: in client_cert's file
+  std::string proxy;        ///< http://… or socks5h://…; empty: as the environment says
+  /// Checked on the address that a connection is about to go to, whatever name or proxy has led there, and on a host
+  /// that is an address in the URL.
+  std::vector<IpNetwork> blocked;
 };
 
 struct ClientRequest {
@@ -29,6 +42,9 @@ struct ClientRequest {
   /// May be sent again when a kept connection turns out to be dead. Otherwise that is done only where the connection
   /// did not take the whole request, so that no server can have run it, and is kUnavailable where it did.
   bool repeatable = false;
+  /// The answer may come compressed; on_data gets it plain.
+  bool takes_compressed = false;
+  std::shared_ptr<const Access> access;  ///< null: nothing special
   Duration connect_timeout = std::chrono::seconds(5);
   SteadyTime deadline = SteadyTime::max();  ///< of the whole exchange
 };
@@ -51,8 +67,9 @@ class Exchange {
   virtual void on_head(int status, const mcp::Headers& headers) = 0;
   virtual Flow on_data(std::string_view bytes) = 0;
   /// kUnavailable: not connected, or the connection broke before a head came. kUpstream: it broke in mid-answer, or
-  /// what came is not HTTP. kInvalid: the request cannot be sent (URL, method, a header that HTTP forbids). kTimeout:
-  /// the deadline passed. kCancelled: cancel(), on_data or ~Client; no reason to start it again.
+  /// what came is not HTTP. kDenied: the address is blocked. kInvalid: the request cannot be sent (URL, method, a
+  /// header that HTTP forbids). kTimeout: the deadline passed. kCancelled: cancel(), on_data or ~Client; no reason to
+  /// start it again.
   virtual void on_done(const Status& status) = 0;
 };
 

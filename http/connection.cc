@@ -20,14 +20,33 @@ Connection::Time now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Connection::Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket)
+Connection::Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket, std::string peer_ip)
     : host_(host),
       socket_(std::move(socket)),
+      peer_ip_(std::move(peer_ip)),
+      context_(host.options().tls ? host.options().tls->current() : nullptr),
       reader_({host.options().max_body_bytes, host.options().max_header_bytes}),
       mailbox_(std::make_shared<Mailbox>(io, *this)),
       deadline_(now() + host.options().idle_timeout) {}
 
-void Connection::start() { read(); }
+void Connection::start() {
+  if (!context_) return read();
+  tls_.emplace(socket_, context_->ssl);
+  shake_hands();
+}
+
+void Connection::shake_hands() {
+  state_ = State::kHandshake;
+  deadline_ = now() + host_.options().request_timeout;
+  tls_->async_handshake(boost::asio::ssl::stream_base::server,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          if (self->state_ == State::kClosed) return;
+                          if (error || self->closing_) return self->close();
+                          self->state_ = State::kIdle;
+                          self->deadline_ = now() + self->host_.options().idle_timeout;
+                          self->read();
+                        });
+}
 
 void Connection::drain() {
   if (state_ == State::kIdle) return hang_up();
@@ -60,10 +79,15 @@ void Connection::read() {
   read_pending_ = true;
   read_aside_ = state_ != State::kReading;
   const std::span<char> into = read_aside_ ? std::span<char>(aside_) : reader_.space();
-  socket_.async_read_some(boost::asio::buffer(into.data(), into.size()),
-                          [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
-                            self->on_read(error, bytes);
-                          });
+  auto done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
+    self->on_read(error, bytes);
+  };
+  const auto buffer = boost::asio::buffer(into.data(), into.size());
+  if (tls_) {
+    tls_->async_read_some(buffer, std::move(done));
+  } else {
+    socket_.async_read_some(buffer, std::move(done));
+  }
 }
 
 void Connection::on_read(const boost::system::error_code& error, std::size_t bytes) {
@@ -120,6 +144,7 @@ void Connection::advance() {
 void Connection::handle() {
   form_ = reader_.form();
   mcp::Request request = reader_.take();
+  request.peer_ip = peer_ip_;
   state_ = State::kHandling;
   deadline_ = Time::max();
   ++request_;
@@ -222,6 +247,7 @@ void Connection::hang_up() {
 void Connection::linger() {
   state_ = State::kLingering;
   deadline_ = now() + kLingerTime;
+  // Over TLS the client has been told "connection: close"; its goodbye would need a half that is open.
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
   read();
@@ -244,8 +270,14 @@ void Connection::flush() {
   }
   write_pending_ = true;
   if (state_ != State::kReading) deadline_ = now() + host_.options().idle_timeout;
-  socket_.async_write_some(buffers, [self = shared_from_this()](const boost::system::error_code& error,
-                                                                std::size_t bytes) { self->on_written(error, bytes); });
+  auto done = [self = shared_from_this()](const boost::system::error_code& error, std::size_t bytes) {
+    self->on_written(error, bytes);
+  };
+  if (tls_) {
+    tls_->async_write_some(buffers, std::move(done));
+  } else {
+    socket_.async_write_some(buffers, std::move(done));
+  }
 }
 
 void Connection::on_written(const boost::system::error_code& error, std::size_t bytes) {

@@ -4,15 +4,18 @@
 
 #include <array>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "http/mailbox.h"
 #include "http/request_reader.h"
 #include "http/server.h"
+#include "http/tls_context.h"
 
 namespace ringside::http {
 
@@ -33,7 +36,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Socket = boost::asio::generic::stream_protocol::socket;
   using Time = std::chrono::steady_clock::time_point;
 
-  Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket);
+  Connection(ConnectionHost& host, boost::asio::io_context& io, Socket socket, std::string peer_ip);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -49,6 +52,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   enum class State {
+    kHandshake,  // TLS has not begun
     kIdle,       // no byte of a request is here
     kReading,    // a request is coming
     kHandling,   // the handler has it; its answer may have begun
@@ -57,6 +61,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     kClosed,
   };
 
+  void shake_hands();
   void read();
   void on_read(const boost::system::error_code& error, std::size_t bytes);
   void on_end_of_input(bool broken);
@@ -77,6 +82,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   ConnectionHost& host_;
   Socket socket_;
+  const std::string peer_ip_;
+  const std::shared_ptr<Tls::Context> context_;  // outlives the stream
+  std::optional<boost::asio::ssl::stream<Socket&>> tls_;
   RequestReader reader_;
   std::shared_ptr<Mailbox> mailbox_;
   State state_ = State::kIdle;

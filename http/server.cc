@@ -72,7 +72,7 @@ class Server::Loop final : public ConnectionHost {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void adopt(UniqueFd connection);
+  void adopt(UniqueFd connection, std::string peer_ip);
   void run(std::function<void()> what);
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
   void drain(std::function<void()> drained);
@@ -84,7 +84,7 @@ class Server::Loop final : public ConnectionHost {
   void closed(Connection& connection) override;
 
  private:
-  void serve(UniqueFd connection);
+  void serve(UniqueFd connection, std::string peer_ip);
   void wait_for_client();
   void accept_clients();
   void arm_sweep();
@@ -127,12 +127,14 @@ Server::Loop::~Loop() {
 
 void Server::Loop::run(std::function<void()> what) { asio::post(io_, std::move(what)); }
 
-void Server::Loop::adopt(UniqueFd connection) {
+void Server::Loop::adopt(UniqueFd connection, std::string peer_ip) {
   open_.fetch_add(1, std::memory_order_relaxed);
-  asio::post(io_, [this, connection = std::move(connection)]() mutable { serve(std::move(connection)); });
+  asio::post(io_, [this, connection = std::move(connection), peer_ip = std::move(peer_ip)]() mutable {
+    serve(std::move(connection), std::move(peer_ip));
+  });
 }
 
-void Server::Loop::serve(UniqueFd fd) {
+void Server::Loop::serve(UniqueFd fd, std::string peer_ip) {
   const int domain = socket_option(fd.get(), SO_DOMAIN);
   const int type = socket_option(fd.get(), SO_TYPE);
   Connection::Socket socket(io_);
@@ -150,7 +152,7 @@ void Server::Loop::serve(UniqueFd fd) {
     const int on = 1;
     ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   }
-  const auto connection = std::make_shared<Connection>(*this, io_, std::move(socket));
+  const auto connection = std::make_shared<Connection>(*this, io_, std::move(socket), std::move(peer_ip));
   connections_.emplace(connection.get(), connection);
   arm_sweep();
   connection->start();
@@ -188,7 +190,7 @@ void Server::Loop::accept_clients() {
     UniqueFd client(::accept4(listener_->native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client) {
       open_.fetch_add(1, std::memory_order_relaxed);
-      serve(std::move(client));
+      serve(std::move(client), {});
       continue;
     }
     if (errno == ECONNABORTED || errno == EINTR) continue;
@@ -247,7 +249,9 @@ void Server::Loop::sweep() {
 Server::Server(ServerOptions options, Handler handler) : loop_(std::make_unique<Loop>(options, std::move(handler))) {}
 Server::~Server() = default;
 
-void Server::adopt(UniqueFd connection) { loop_->adopt(std::move(connection)); }
+void Server::adopt(UniqueFd connection, std::string peer_ip) {
+  loop_->adopt(std::move(connection), std::move(peer_ip));
+}
 void Server::run(std::function<void()> what) { loop_->run(std::move(what)); }
 Result<std::uint16_t> Server::listen_loopback(std::uint16_t port) { return loop_->listen_loopback(port); }
 void Server::drain(std::function<void()> drained) { loop_->drain(std::move(drained)); }

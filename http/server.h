@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "http/tls.h"
 #include "mcp/message.h"
 
 namespace ringside::http {
@@ -22,6 +23,7 @@ struct ServerOptions {
   std::chrono::milliseconds idle_timeout{
       75'000};  ///< between requests, and without progress while an answer is written
   std::chrono::milliseconds request_timeout{30'000};  ///< from a request's first byte to its last; beyond: 408
+  std::shared_ptr<Tls> tls = nullptr;                 ///< none: bytes as they are
 };
 
 /// The answer to one request: respond() once, or begin(), write() any number of times, end() once. Any thread. If it is
@@ -58,8 +60,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Serves a connected stream socket (Unix or TCP, non-blocking). Any thread.
-  void adopt(UniqueFd connection);
+  /// Serves a connected stream socket (Unix or TCP, non-blocking); its requests say that they come from `peer_ip`. Any
+  /// thread.
+  void adopt(UniqueFd connection, std::string peer_ip = {});
   /// Listens on a loopback TCP port (0: any) and serves what connects; the port that was bound. Once per server.
   Result<std::uint16_t> listen_loopback(std::uint16_t port);
   /// Runs `what` on the server's thread, soon. Any thread.

@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -49,9 +50,11 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
-// curl's own socket() leaves the descriptor open in children that somebody else in the process spawns.
-curl_socket_t open_socket(void*, curlsocktype, curl_sockaddr* address) {
-  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+constexpr Error kBlocked{Code::kDenied, 0, "the host's address is in a network that is blocked"};
+
+bool is_blocked(const Access& access, const std::optional<IpAddress>& address) {
+  return address && std::any_of(access.blocked.begin(), access.blocked.end(),
+                                [&](const IpNetwork& network) { return network.contains(*address); });
 }
 
 }  // namespace
@@ -98,8 +101,26 @@ Status Transfer::set_target() {
     if (has_zero_byte(request_.unix_socket)) return Error{Code::kInvalid, 0, "socket path holds a zero byte"};
     set(CURLOPT_UNIX_SOCKET_PATH, request_.unix_socket.c_str());
   }
+  const std::string host = url_part(url.get(), CURLUPART_HOST);
   // An empty proxy beats http_proxy and friends; what stays on this machine must not take a detour.
-  if (!request_.unix_socket.empty() || is_loopback(url_part(url.get(), CURLUPART_HOST))) set(CURLOPT_PROXY, "");
+  if (!request_.unix_socket.empty() || is_loopback(host)) set(CURLOPT_PROXY, "");
+  return set_access(host);
+}
+
+Status Transfer::set_access(std::string_view host) {
+  if (request_.takes_compressed) set(CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can undo
+  if (!request_.access) return {};
+  const Access& access = *request_.access;
+  // Behind a proxy it is the proxy that connects.
+  if (is_blocked(access, parse_ip(host))) return kBlocked;
+  if (!access.proxy.empty()) set(CURLOPT_PROXY, access.proxy.c_str());
+  if (!access.ca_file.empty()) {
+    set(CURLOPT_CAINFO, access.ca_file.c_str());
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
+  if (access.client_cert.empty()) return {};
+  set(CURLOPT_SSLCERT, access.client_cert.c_str());
+  set(CURLOPT_SSLKEY, access.client_key.empty() ? access.client_cert.c_str() : access.client_key.c_str());
   return {};
 }
 
@@ -157,7 +178,8 @@ void Transfer::set_callbacks() {
   set(CURLOPT_WRITEDATA, static_cast<void*>(this));
   set(CURLOPT_PREREQFUNCTION, &Transfer::prerequest_callback);
   set(CURLOPT_PREREQDATA, static_cast<void*>(this));
-  set(CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+  set(CURLOPT_OPENSOCKETFUNCTION, &Transfer::open_socket);
+  set(CURLOPT_OPENSOCKETDATA, static_cast<void*>(this));
   set(CURLOPT_PRIVATE, static_cast<void*>(this));
 }
 
@@ -182,6 +204,17 @@ int Transfer::body_seek_callback(void* self, curl_off_t offset, int origin) {
   if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
   transfer->body_at_ = std::min(static_cast<std::size_t>(offset), transfer->request_.body.size());
   return CURL_SEEKFUNC_OK;
+}
+
+// curl's own socket() leaves the descriptor open in children that somebody else in the process spawns. And here is the
+// one place that sees the address to which a name has led.
+curl_socket_t Transfer::open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+  auto* transfer = static_cast<Transfer*>(self);
+  if (const auto& access = transfer->request_.access; access && is_blocked(*access, ip_of(address->addr))) {
+    transfer->blocked_ = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 // curl sends a request again by itself when a kept connection closes before the answer's first byte. The server may
@@ -277,6 +310,7 @@ Status Transfer::outcome(CURLcode code) const {
     return Error{kind, static_cast<int>(os_error), message};
   };
   if (has_head_) return error(Code::kUpstream, "the answer was cut off");
+  if (blocked_ && code == CURLE_COULDNT_CONNECT) return kBlocked;
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -287,8 +321,9 @@ Status Transfer::outcome(CURLcode code) const {
       return error(Code::kUnavailable, "connecting took too long");
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
-      return error(Code::kUnavailable, "certificate is not trusted");
+      return error(Code::kUnavailable, "certificate is not trusted, or ours cannot be used");
     case CURLE_SSL_CONNECT_ERROR:
       return error(Code::kUnavailable, "TLS handshake failed");
     case CURLE_UNSUPPORTED_PROTOCOL:  // also what curl says to an answer without a status line

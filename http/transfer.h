@@ -43,6 +43,8 @@ class Transfer {
 
  private:
   Status set_target();
+  /// Proxy, certificates, and what is never connected to.
+  Status set_access(std::string_view host);
   Status set_headers();
   void set_method();
   void set_callbacks();
@@ -62,6 +64,7 @@ class Transfer {
 
   static std::size_t header_callback(char* bytes, std::size_t size, std::size_t count, void* self);
   static std::size_t data_callback(char* bytes, std::size_t size, std::size_t count, void* self);
+  static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
   static std::size_t body_callback(char* into, std::size_t size, std::size_t count, void* self);
   static int body_seek_callback(void* self, curl_off_t offset, int origin);
   static int prerequest_callback(void* self, char*, char*, int, int);
@@ -88,8 +91,9 @@ class Transfer {
   int status_ = 0;
   mcp::Headers headers_;
   bool has_head_ = false;
-  bool waits_ = false;   // on_data said so
-  bool paused_ = false;  // and curl has been told
+  bool blocked_ = false;  // an address of the host's is never connected to
+  bool waits_ = false;    // on_data said so
+  bool paused_ = false;   // and curl has been told
   Status gave_up_;
 };
 

@@ -9,7 +9,7 @@
 namespace ringside::mcp {
 namespace {
 
-struct Tool {
+struct Entry {
   std::size_t upstream = 0;
   std::string name;  // the upstream's own
   std::string_view raw;
@@ -18,9 +18,9 @@ struct Tool {
   bool is_prefixed = false;
 };
 
-/// The decoded name of a tool, and its raw value; nothing when there is no name, or more than one.
-std::optional<std::pair<std::string, std::string_view>> name_of(std::string_view raw) {
-  const auto value = sole_member(raw, "name");
+/// The decoded key of an entry, and its raw value; nothing when there is none, or more than one.
+std::optional<std::pair<std::string, std::string_view>> key_of(std::string_view raw, std::string_view key) {
+  const auto value = sole_member(raw, key);
   if (!value || !*value) return std::nullopt;
   auto name = decode_string(**value);
   if (!name || name->empty()) return std::nullopt;
@@ -34,79 +34,118 @@ bool is_repeatable(std::string_view raw) {
   return member(*annotations, "readOnlyHint") == "true" || member(*annotations, "idempotentHint") == "true";
 }
 
-/// Every tool that has a name, each once for its upstream, in order.
-std::vector<Tool> named_tools(const std::vector<UpstreamTools>& lists, std::vector<std::string>& dropped) {
-  std::vector<Tool> tools;
-  for (std::size_t upstream = 0; upstream < lists.size(); ++upstream) {
-    std::unordered_map<std::string, bool> seen;
-    for (const std::string& raw : lists[upstream].tools) {
-      auto name = name_of(raw);
+class Merge {
+ public:
+  Merge(const std::vector<const UpstreamList*>& lists, const MergeOptions& options)
+      : lists_(lists), options_(options) {}
+
+  MergedList run() {
+    for (std::size_t upstream = 0; upstream < lists_.size(); ++upstream) {
+      if (lists_[upstream] != nullptr) take(upstream);
+    }
+    if (options_.rule == NameRule::kAlways) {
+      for (Entry& entry : entries_) prefix(entry);
+    }
+    if (options_.rule == NameRule::kCollisions) resolve_collisions();
+    write();
+    return std::move(merged_);
+  }
+
+ private:
+  /// Every entry that has a key, each once for its upstream, in order.
+  void take(std::size_t upstream) {
+    std::unordered_set<std::string> seen;
+    for (const std::string& raw : lists_[upstream]->entries) {
+      auto name = key_of(raw, options_.key);
       if (!name) {
-        dropped.push_back(lists[upstream].upstream + "/(no name)");
-      } else if (!seen.emplace(name->first, true).second) {
-        dropped.push_back(lists[upstream].upstream + "/" + name->first);
+        drop(upstream, "(no name)");
+      } else if (!seen.insert(name->first).second) {
+        drop(upstream, name->first);
       } else {
-        tools.push_back({upstream, name->first, raw, name->second, name->first, false});
+        entries_.push_back({upstream, name->first, raw, name->second, name->first, false});
       }
     }
   }
-  return tools;
-}
 
-/// Prefixes what collides until nothing does but prefixed names. A tool moves at most once, and only the name that it
-/// moves to is looked at again, so this takes as many steps as there are tools.
-void resolve_collisions(const std::vector<UpstreamTools>& lists, std::vector<Tool>& tools) {
-  std::unordered_map<std::string, std::vector<std::size_t>> by_name;
-  for (std::size_t i = 0; i < tools.size(); ++i) by_name[tools[i].shown].push_back(i);
-  std::vector<std::string> to_check;
-  for (const auto& [name, owners] : by_name) {
-    if (owners.size() > 1) to_check.push_back(name);
+  void drop(std::size_t upstream, const std::string& name) {
+    merged_.dropped.push_back(lists_[upstream]->upstream + "/" + name);
   }
-  while (!to_check.empty()) {
-    const std::string name = std::move(to_check.back());
-    to_check.pop_back();
-    std::vector<std::size_t> owners;
-    owners.swap(by_name[name]);
-    std::vector<std::size_t> staying;
-    for (const std::size_t i : owners) {
-      if (owners.size() == 1 || tools[i].is_prefixed) {
-        staying.push_back(i);
+
+  void prefix(Entry& entry) {
+    entry.is_prefixed = true;
+    entry.shown = lists_[entry.upstream]->upstream + std::string(options_.separator) + entry.name;
+  }
+
+  /// Prefixes what collides until nothing does but prefixed names. An entry moves at most once, and only the name that
+  /// it moves to is looked at again, so this takes as many steps as there are entries.
+  void resolve_collisions() {
+    std::unordered_map<std::string, std::vector<std::size_t>> by_name;
+    for (std::size_t i = 0; i < entries_.size(); ++i) by_name[entries_[i].shown].push_back(i);
+    std::vector<std::string> to_check;
+    for (const auto& [name, owners] : by_name) {
+      if (owners.size() > 1) to_check.push_back(name);
+    }
+    while (!to_check.empty()) {
+      const std::string name = std::move(to_check.back());
+      to_check.pop_back();
+      std::vector<std::size_t> owners;
+      owners.swap(by_name[name]);
+      std::vector<std::size_t> staying;
+      for (const std::size_t i : owners) {
+        if (owners.size() == 1 || entries_[i].is_prefixed) {
+          staying.push_back(i);
+          continue;
+        }
+        prefix(entries_[i]);
+        by_name[entries_[i].shown].push_back(i);
+        to_check.push_back(entries_[i].shown);
+      }
+      auto& kept = by_name[name];
+      kept.insert(kept.end(), staying.begin(), staying.end());
+    }
+  }
+
+  void write() {
+    merged_.array = "[";
+    for (const Entry& entry : entries_) {
+      const bool too_long = entry.is_prefixed && entry.shown.size() > kMaxMadeName;
+      if (too_long || merged_.routes.contains(entry.shown)) {
+        drop(entry.upstream, entry.name);
         continue;
       }
-      tools[i].is_prefixed = true;
-      tools[i].shown = lists[tools[i].upstream].upstream + "-" + tools[i].name;
-      by_name[tools[i].shown].push_back(i);
-      to_check.push_back(tools[i].shown);
+      if (options_.only != nullptr && !options_.only->contains(entry.shown)) continue;
+      merged_.routes.emplace(entry.shown, CatalogRoute{entry.upstream, entry.name, is_repeatable(entry.raw)});
+      if (merged_.array.size() > 1) merged_.array.push_back(',');
+      merged_.starts.push_back(merged_.array.size());
+      if (!entry.is_prefixed) {
+        merged_.array.append(entry.raw);
+        continue;
+      }
+      const auto before = static_cast<std::size_t>(entry.raw_name.data() - entry.raw.data());
+      merged_.array.append(entry.raw.substr(0, before))
+          .append(encode_string(entry.shown))
+          .append(entry.raw.substr(before + entry.raw_name.size()));
     }
-    auto& kept = by_name[name];
-    kept.insert(kept.end(), staying.begin(), staying.end());
+    merged_.array.push_back(']');
   }
-}
+
+  const std::vector<const UpstreamList*>& lists_;
+  const MergeOptions& options_;
+  std::vector<Entry> entries_;
+  MergedList merged_;
+};
 
 }  // namespace
 
-ToolCatalog merge_tools(const std::vector<UpstreamTools>& lists) {
-  ToolCatalog catalog;
-  std::vector<Tool> tools = named_tools(lists, catalog.dropped);
-  resolve_collisions(lists, tools);
-  catalog.tools_array = "[";
-  for (Tool& tool : tools) {
-    if (!catalog.routes.emplace(tool.shown, ToolRoute{tool.upstream, tool.name, is_repeatable(tool.raw)}).second) {
-      catalog.dropped.push_back(lists[tool.upstream].upstream + "/" + tool.name);
-      continue;
-    }
-    if (catalog.tools_array.size() > 1) catalog.tools_array.push_back(',');
-    if (!tool.is_prefixed) {
-      catalog.tools_array.append(tool.raw);
-      continue;
-    }
-    const auto before = static_cast<std::size_t>(tool.raw_name.data() - tool.raw.data());
-    catalog.tools_array.append(tool.raw.substr(0, before))
-        .append(encode_string(tool.shown))
-        .append(tool.raw.substr(before + tool.raw_name.size()));
-  }
-  catalog.tools_array.push_back(']');
-  return catalog;
+std::string MergedList::page(std::size_t from, std::size_t to) const {
+  if (from >= to || from >= starts.size()) return "[]";
+  // Behind an entry stands a comma, or the bracket.
+  const std::size_t end = to < starts.size() ? starts[to] - 1 : array.size() - 1;
+  return "[" + array.substr(starts[from], end - starts[from]) + "]";
+}
+
+MergedList merge_lists(const std::vector<const UpstreamList*>& lists, const MergeOptions& options) {
+  return Merge(lists, options).run();
 }
 
 }  // namespace ringside::mcp

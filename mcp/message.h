@@ -3,6 +3,8 @@
 // The client library speaks in the same values.
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +37,18 @@ class Headers {
 /// True when HTTP allows the pair: the name a token (RFC 9110, 5.6.2), the value without control bytes but tab (5.5).
 [[nodiscard]] bool is_valid_header(std::string_view name, std::string_view value);
 
+/// What an auth context says in fields. Empty and nullopt: not stated.
+struct TypedAuth {
+  std::string subject;
+  std::vector<std::string> teams;
+  std::vector<std::string> permissions;
+  std::vector<std::string> scopes;
+  std::vector<std::string> allowed_ips;  ///< addresses or networks (CIDR); empty: any
+  std::optional<bool> is_admin;
+  std::uint64_t not_before_ms = 0;  ///< milliseconds since 1970; 0: not stated
+  std::uint64_t not_after_ms = 0;
+};
+
 /// One request, as the contract's McpRequest has it. `body` is private memory of ours and has room behind its end for a
 /// parser's padding (see padded_copy).
 struct Request {
@@ -43,13 +57,17 @@ struct Request {
   std::string query;   ///< without '?'
   Headers headers;
   std::string body;
-  std::string server_id;              ///< empty: not scoped
-  std::string session_id;             ///< empty: look in headers, query and params
-  std::string auth_encoded;           ///< base64url JSON without padding; empty: none
-  std::uint64_t auth_expires_ms = 0;  ///< milliseconds since 1970; 0: not stated
+  std::string server_id;                  ///< empty: not scoped
+  std::string session_id;                 ///< empty: look in headers, query and params
+  std::string auth_encoded;               ///< base64url JSON without padding; empty: none
+  std::uint64_t auth_expires_ms = 0;      ///< milliseconds since 1970; 0: not stated
+  std::shared_ptr<const TypedAuth> auth;  ///< null: not stated in fields
   bool affinity_forwarded = false;
-  bool stream = false;  ///< the caller takes the answer piece by piece
-  bool retry = false;   ///< sent again: the worker that had it died, and may have run it
+  bool relayed = false;      ///< by another worker of ours, which has admitted it to its session
+  bool from_edge = false;    ///< by a stranger, over TCP
+  std::string peer_ip = {};  ///< of a TCP peer
+  bool stream = false;       ///< the caller takes the answer piece by piece
+  bool retry = false;        ///< sent again: the worker that had it died, and may have run it
   SteadyTime deadline = SteadyTime::max();
 };
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "mcp/message.h"
@@ -28,6 +29,9 @@ struct SessionRecord {
   std::string protocol_version;      ///< negotiated
   std::int64_t created_ms = 0;       ///< wall clock
   std::int64_t seen_ms = 0;          ///< wall clock; slides
+  std::string client;                ///< raw JSON: {"capabilities":…,"clientInfo":…}, as initialize had them
+  std::string home;                  ///< where what cannot be in a store lives; empty: nowhere yet
+  std::string state;                 ///< raw JSON of what is said again to a new upstream session: level, subscriptions
 };
 
 /// Who a request comes from, by its auth context and headers.
@@ -36,6 +40,8 @@ struct Caller {
   std::string owner;
   std::int64_t expires_ms = 0;
   std::string fingerprint;
+  std::vector<std::string> permissions;  ///< by TypedAuth
+  bool is_admin = false;
 };
 
 /// SHA-256, in hex, of the authorization and cookie headers: `NAME=LENGTH:VALUE\n` of each that is there, in that
@@ -44,7 +50,7 @@ struct Caller {
 
 /// Decodes the auth context. kInvalid (→ 400) when it cannot be decoded (at most 64 KiB of base64url
 /// without padding, of a JSON object in which neither email nor sub stands twice), kTimeout (→ 401 "Auth context
-/// expired") when it is past its expiry.
+/// expired") when it is past its expiry; also what apply_typed_auth (typed_auth.h) finds wrong with its fields.
 [[nodiscard]] Result<Caller> caller_of(const Request& request, std::int64_t now_ms);
 
 enum class Admission {

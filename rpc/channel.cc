@@ -5,6 +5,8 @@
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 #include <grpcpp/support/channel_arguments.h>
 
 #include <string_view>
@@ -19,6 +21,7 @@ constexpr int kReconnectMostMs = 1000;
 // How long one attempt may take. Long, since a connection waits in the listener's backlog while no worker is ready; an
 // attempt that fails, fails at once.
 constexpr int kConnectAttemptMs = 20'000;
+constexpr unsigned kLookAtFilesEverySeconds = 1;
 
 grpc::ChannelArguments channel_arguments(int max_message_bytes) {
   grpc::ChannelArguments arguments;
@@ -53,6 +56,17 @@ std::string target_of(const std::string& path) {
   return target;
 }
 
+std::shared_ptr<grpc::ServerCredentials> credentials_of(const MutualTls& tls) {
+  namespace ssl = grpc::experimental;
+  const auto files =
+      std::make_shared<ssl::FileWatcherCertificateProvider>(tls.key, tls.cert, tls.client_ca, kLookAtFilesEverySeconds);
+  ssl::TlsServerCredentialsOptions options(files);
+  options.watch_root_certs();
+  options.watch_identity_key_cert_pairs();
+  options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  return ssl::TlsServerCredentials(options);
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> channel_to_path(const std::string& path, int max_message_bytes) {
@@ -65,10 +79,10 @@ std::shared_ptr<grpc::Channel> channel_on_fd(UniqueFd connection, int max_messag
                                                  channel_arguments(max_message_bytes));
 }
 
-Acceptor::Acceptor(grpc::ServerBuilder& builder)
+Acceptor::Acceptor(grpc::ServerBuilder& builder, const std::optional<MutualTls>& tls)
     : acceptor_(builder.experimental().AddExternalConnectionAcceptor(
-          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials())) {
-}
+          grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+          tls ? credentials_of(*tls) : grpc::InsecureServerCredentials())) {}
 
 void Acceptor::adopt(UniqueFd connection) {
   RS_CHECK(connection.valid(), "what is adopted is a connection");

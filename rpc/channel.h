@@ -7,9 +7,11 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/unique_fd.h"
+#include "rpc/mutual_tls.h"
 
 namespace ringside::rpc {
 
@@ -22,8 +24,8 @@ std::shared_ptr<grpc::Channel> channel_on_fd(UniqueFd connection, int max_messag
 /// Gives connections that somebody else accepted to a gRPC server.
 class Acceptor {
  public:
-  /// Call before BuildAndStart().
-  explicit Acceptor(grpc::ServerBuilder& builder);
+  /// Call before BuildAndStart(). With `tls` every connection must begin with it.
+  explicit Acceptor(grpc::ServerBuilder& builder, const std::optional<MutualTls>& tls = std::nullopt);
   /// Serves a connected, non-blocking stream socket, once the server has been built and started. Closed at once after
   /// close(). Any thread.
   void adopt(UniqueFd connection);

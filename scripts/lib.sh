@@ -42,21 +42,37 @@ setup() {
   command -v npx >/dev/null || install nodejs npm
   mkdir -p "$ROOT/build"
   python_tools
+  node_tools
 }
 
 # python_tools: build/python, an environment with what tests need and Debian does not have.
 python_tools() {
-  local wanted="$ROOT/tests/deploy/requirements.txt" folder="$ROOT/build/python"
-  cmp -s "$wanted" "$folder/requirements.txt" && return 0
+  local folder="$ROOT/build/python" wanted=("$ROOT/tests/deploy/requirements.txt" "$ROOT/tests/peers/requirements.txt")
+  cat "${wanted[@]}" | cmp -s - "$folder/requirements.txt" && return 0
   say "installing Python tools into build/python"
   local log="$ROOT/build/python.log"
   rm -rf "$folder"
   if ! { /usr/bin/python3 -m venv "$folder" &&
-    "$folder/bin/pip" install --disable-pip-version-check --requirement "$wanted"; } >"$log" 2>&1; then
+    "$folder/bin/pip" install --disable-pip-version-check "${wanted[@]/#/--requirement=}"; } >"$log" 2>&1; then
     tail -n 10 "$log" >&2
-    die "pip could not install what tests/deploy/requirements.txt names (its last lines stand above)"
+    die "pip could not install what ${wanted[*]#"$ROOT/"} name (its last lines stand above)"
   fi
-  cp "$wanted" "$folder/requirements.txt"
+  cat "${wanted[@]}" >"$folder/requirements.txt"
+}
+
+# node_tools: build/node_modules, the published MCP peers that tests run, and a Node that is new enough for them. Scripts
+# under build/ find them there.
+node_tools() {
+  local wanted="$ROOT/tests/conformance" folder="$ROOT/build"
+  cmp -s "$wanted/package-lock.json" "$folder/node_modules/.ringside-lock" && return 0
+  say "installing Node and MCP peers into build/node_modules"
+  local log="$ROOT/build/node.log"
+  cp "$wanted/package.json" "$wanted/package-lock.json" "$wanted/.npmrc" "$folder/"
+  if ! (cd "$folder" && npm ci --ignore-scripts --no-progress) >"$log" 2>&1; then
+    tail -n 10 "$log" >&2
+    die "npm could not install what tests/conformance/package-lock.json names (its last lines stand above)"
+  fi
+  cp "$wanted/package-lock.json" "$folder/node_modules/.ringside-lock"
 }
 
 # build PRESET [TARGET…]: configures when there is need, builds, shows progress.

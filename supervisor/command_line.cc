@@ -27,6 +27,15 @@ std::optional<std::uint16_t> loopback_port(std::string_view place) {
   return error == std::errc() && stop == end && port != 0 ? std::optional(port) : std::nullopt;
 }
 
+/// An option that names where to listen.
+void add_place(CLI::App& app, const std::string& name, std::optional<TcpPlace>& to, const std::string& what) {
+  app.add_option_function<std::string>(
+         name, [&to](const std::string& place) { to = parse_tcp_place(place); }, what)
+      ->check([](const std::string& place) {
+        return parse_tcp_place(place) ? std::string() : "expected HOST:PORT, got \"" + place + "\"";
+      });
+}
+
 }  // namespace
 
 std::variant<CommandLine, int> parse_command_line(int argc, const char* const* argv) {
@@ -48,6 +57,10 @@ std::variant<CommandLine, int> parse_command_line(int argc, const char* const* a
       ->check([](const std::string& place) {
         return loopback_port(place) ? std::string() : "expected PORT or 127.0.0.1:PORT, got \"" + place + "\"";
       });
+  add_place(app, "--http-listen", line.http_listen,
+            "Serve MCP clients over TCP at HOST:PORT, above \"edge\".\"listen\" of the configuration");
+  add_place(app, "--grpc-listen", line.grpc_listen,
+            "Serve the gRPC contract over TCP with mutual TLS at HOST:PORT, above \"edge\".\"grpcListen\"");
   app.footer("Exit codes: 0 fine, 1 could not start, 2 wrong usage or configuration.");
   try {
     app.parse(argc, argv);

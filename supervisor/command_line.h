@@ -6,6 +6,8 @@
 #include <string>
 #include <variant>
 
+#include "supervisor/tcp_place.h"
+
 namespace ringside::supervisor {
 
 inline constexpr int kExitFine = 0;
@@ -20,6 +22,8 @@ struct CommandLine {
   std::string worker_program;  ///< found beside our own program unless named
   std::optional<std::string> log_level;
   std::uint16_t metrics_port = 0;  ///< 0: none
+  std::optional<TcpPlace> http_listen;
+  std::optional<TcpPlace> grpc_listen;
 };
 
 /// The parsed line, or the exit code after what had to be printed was printed (--help, --version, wrong usage).

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/ip_network.h"
 #include "base/text.h"
 
 namespace ringside::supervisor {
@@ -14,8 +15,14 @@ namespace {
 
 using link::v1::UpstreamConfig;
 
-constexpr std::array<std::string_view, 9> kMembers{"command", "args",    "env",  "cwd",     "url",
-                                                   "headers", "builtin", "type", "disabled"};
+constexpr std::array<std::string_view, 16> kMembers{
+    "command",  "args",   "env",       "cwd",         "url", "headers", "builtin",    "type",
+    "disabled", "shared", "timeoutMs", "concurrency", "tls", "proxy",   "allowHosts", "blockNetworks"};
+/// Where clouds keep what a machine may know of itself, its keys among them: link-local addresses, and the one that is
+/// not.
+constexpr std::array<std::string_view, 3> kBlockedByDefault{"169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"};
+constexpr std::uint64_t kDayMs = 86'400'000;
+constexpr std::uint64_t kMostConcurrency = 100'000;
 
 bool is_server_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
@@ -33,6 +40,22 @@ bool is_header_name(std::string_view name) {
 
 bool is_header_value(std::string_view value) {
   return std::none_of(value.begin(), value.end(), [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7f; });
+}
+
+/// Of a URL that is_url: its host, without a user, a port and brackets, in lower case.
+std::string host_of(std::string_view url) {
+  std::string_view rest = url.substr(url.find("://") + 3);
+  rest = rest.substr(0, rest.find_first_of("/?#"));
+  if (const auto at = rest.rfind('@'); at != std::string_view::npos) rest.remove_prefix(at + 1);
+  if (rest.starts_with('[')) return ascii_lower(rest.substr(1, rest.find(']') - 1));
+  return ascii_lower(rest.substr(0, rest.find(':')));
+}
+
+/// `*.example.com` stands for every name below it, not for itself.
+bool is_host(std::string_view host, std::string_view pattern) {
+  const std::string wanted = ascii_lower(pattern);
+  if (!wanted.starts_with("*.")) return host == wanted;
+  return host.size() > wanted.size() - 1 && host.ends_with(std::string_view(wanted).substr(1));
 }
 
 bool is_url(std::string_view url) {
@@ -59,11 +82,13 @@ class ServerReader {
     if (!entry_.is(JsonNode::Kind::kObject) || disabled || !choose_kind()) return std::nullopt;
     config_.set_name(name);
     entry_.each_member("an object", [&](const std::string& key, const Field& field) {
-      const bool used = config_.has_stdio()  ? read_stdio(key, field)
-                        : config_.has_http() ? read_http(key, field)
-                                             : read_builtin(key, field);
+      const bool used =
+          config_.has_builtin()
+              ? read_builtin(key, field)
+              : read_common(key, field) || (config_.has_stdio() ? read_stdio(key, field) : read_http(key, field));
       if (!used && key != "disabled") unused(key, field);
     });
+    if (config_.has_http()) finish_http();
     return config_;
   }
 
@@ -90,6 +115,26 @@ class ServerReader {
       if (!near.empty()) return "; did you mean \"" + std::string(near) + "\" by \"" + key + "\"?";
     }
     return {};
+  }
+
+  /// What servers of both real kinds have.
+  bool read_common(const std::string& key, const Field& field) {
+    if (key == "shared") {
+      bool shared = false;
+      field.read(shared);
+      config_.set_shared(shared);
+    } else if (key == "timeoutMs") {
+      std::uint64_t timeout_ms = 0;
+      field.read(timeout_ms, 1, kDayMs);
+      config_.set_timeout_ms(timeout_ms);
+    } else if (key == "concurrency") {
+      std::uint64_t concurrency = 0;
+      field.read(concurrency, 1, kMostConcurrency);
+      config_.set_concurrency(static_cast<std::uint32_t>(concurrency));
+    } else {
+      return false;
+    }
+    return true;
   }
 
   bool read_stdio(const std::string& key, const Field& field) {
@@ -134,10 +179,47 @@ class ServerReader {
     } else if (key == "type") {
       std::string type;
       field.read(type, {"http", "streamable-http", "streamableHttp"});
+    } else if (key == "tls") {
+      read_tls(field);
+    } else if (key == "proxy") {
+      static_cast<void>(field.read_text(*http.mutable_proxy()));
+    } else if (key == "allowHosts") {
+      field.each_item("an array of host names",
+                      [&](const Field& item) { static_cast<void>(item.read_text(*http.add_allow_hosts())); });
+    } else if (key == "blockNetworks") {
+      states_blocked_ = true;
+      field.each_item("an array of networks", [&](const Field& item) {
+        std::string network;
+        if (!item.read_text(network)) return;
+        if (!IpNetwork::parse(network)) return item.problem("expected a network such as 10.0.0.0/8, or an address");
+        http.add_block_networks(network);
+      });
     } else {
       return false;
     }
     return true;
+  }
+
+  void read_tls(const Field& field) {
+    auto& http = *config_.mutable_http();
+    field.each_known(
+        {{"ca", [&](const Field& file) { static_cast<void>(file.read_text(*http.mutable_ca_file())); }},
+         {"cert", [&](const Field& file) { static_cast<void>(file.read_text(*http.mutable_client_cert())); }},
+         {"key", [&](const Field& file) { static_cast<void>(file.read_text(*http.mutable_client_key())); }}});
+    if (!http.client_key().empty() && http.client_cert().empty()) field.problem("expected cert beside key");
+  }
+
+  /// What only the whole entry shows.
+  void finish_http() {
+    auto& http = *config_.mutable_http();
+    if (!states_blocked_) {
+      for (const auto network : kBlockedByDefault) http.add_block_networks(std::string(network));
+    }
+    if (http.allow_hosts().empty() || !is_url(http.url())) return;
+    const std::string host = host_of(http.url());
+    const bool allowed = std::any_of(http.allow_hosts().begin(), http.allow_hosts().end(),
+                                     [&](const std::string& pattern) { return is_host(host, pattern); });
+    if (!allowed) entry_.problem("expected an url whose host is one of allowHosts, got \"" + host + "\"");
   }
 
   void read_header(const std::string& name, const Field& value, std::set<std::string>& seen) {
@@ -167,6 +249,7 @@ class ServerReader {
   Field entry_;
   std::vector<Problem>& warnings_;
   UpstreamConfig config_;
+  bool states_blocked_ = false;
 };
 
 }  // namespace

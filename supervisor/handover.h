@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -27,6 +28,7 @@ struct Accepted {
   link::v1::Connection::Door door = link::v1::Connection::DOOR_UNKNOWN;
   pid_t peer_pid = 0;
   uid_t peer_uid = 0;
+  std::string peer_ip = {};  ///< of a TCP peer
 };
 
 struct Load {

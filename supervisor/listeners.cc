@@ -28,11 +28,16 @@ constexpr std::string_view kForbidden =
     R"({"detail":"Peer not allowed"})";
 static_assert(std::string_view(R"({"detail":"Peer not allowed"})").size() == 29, "the length that the head says");
 
+/// A port that any may be, is.
+bool serves(const TcpPlace& bound, const TcpPlace& wanted) {
+  return bound.host == wanted.host && (wanted.port == 0 || bound.port == wanted.port);
+}
+
 }  // namespace
 
 struct Listeners::Listener {
   ListenerSpec spec;
-  std::string path;  ///< that we bound; empty: adopted, and its file is not ours
+  Owner owner;
   bool paused = false;
   bool starved = false;  ///< the shortage has been logged
   UniqueFd fd;
@@ -40,11 +45,11 @@ struct Listeners::Listener {
   EventSource pause_over;
 
   ~Listener() {
-    if (!path.empty()) ::unlink(path.c_str());
+    if (!owner.path.empty()) ::unlink(owner.path.c_str());
   }
 };
 
-std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
+std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors, const EdgeConfig& edge) {
   const auto has = [&](std::string_view door) { return std::find(doors.begin(), doors.end(), door) != doors.end(); };
   return {
       {"runtime", "runtime.sock", SocketKind::kStream, Connection::DOOR_GRPC, has("grpc")},
@@ -52,6 +57,9 @@ std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors) {
       {"http", "http.sock", SocketKind::kStream, Connection::DOOR_HTTP, has("http")},
       {"control", "control.sock", SocketKind::kStream, std::nullopt, true},
       {kMetrics, "metrics.sock", SocketKind::kStream, std::nullopt, true},
+      {"edge", "edge", SocketKind::kStream, Connection::DOOR_EDGE, edge.listen.has_value(), edge.listen},
+      {"remote", "remote", SocketKind::kStream, Connection::DOOR_REMOTE, edge.grpc_listen.has_value(),
+       edge.grpc_listen},
   };
 }
 
@@ -69,12 +77,17 @@ Result<std::unique_ptr<Listeners>> Listeners::open(EventLoop& loop, const Clock&
     for (auto& inherited : options.inherited) {
       if (inherited.file != spec.file) continue;
       inherited_one = true;
-      std::string path = inherited.ours ? folder.socket(spec.file) : std::string();
+      Owner owner{inherited.ours, inherited.ours && !spec.place ? folder.socket(spec.file) : std::string()};
       if (inherited.ours && !spec.open) {
-        ::unlink(path.c_str());
+        if (!owner.path.empty()) ::unlink(owner.path.c_str());
         continue;
       }
-      RS_TRY_STATUS(listeners->add(loop, spec, std::move(inherited.fd), std::move(path)));
+      if (spec.place && !serves(bound_place(inherited.fd.get()), *spec.place)) {
+        inherited.fd.reset();
+        RS_TRY_STATUS(listeners->bind(loop, folder, spec));
+        continue;
+      }
+      RS_TRY_STATUS(listeners->add(loop, spec, std::move(inherited.fd), std::move(owner)));
     }
     if (adopted.empty() && !inherited_one && spec.open) RS_TRY_STATUS(listeners->bind(loop, folder, spec));
     for (auto& fd : adopted) {
@@ -85,28 +98,29 @@ Result<std::unique_ptr<Listeners>> Listeners::open(EventLoop& loop, const Clock&
             "in \"doors\" name={}",
             spec.handed_as);
       }
-      RS_TRY_STATUS(listeners->add(loop, spec, std::move(fd), {}));
+      RS_TRY_STATUS(listeners->add(loop, spec, std::move(fd), Owner()));
     }
   }
   return listeners;
 }
 
 Status Listeners::bind(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec) {
-  std::string path = folder.socket(spec.file);
-  auto bound = listen_at(path, spec.kind);
+  const std::string at = spec.place ? to_string(*spec.place) : folder.socket(spec.file);
+  auto bound = spec.place ? listen_at(*spec.place) : listen_at(at, spec.kind);
   if (!bound.ok()) {
-    log::error("cannot listen: {} path={} error={}", bound.error().message, path,
+    log::error("cannot listen: {} at={} error={}", bound.error().message, at,
                std::generic_category().message(bound.error().os_error));
     return bound.error();
   }
-  return add(loop, spec, std::move(bound).value(), std::move(path));
+  if (spec.place) log::info("listening over TCP door={} at={}", spec.file, to_string(bound_place(bound->get())));
+  return add(loop, spec, std::move(bound).value(), {true, spec.place ? std::string() : at});
 }
 
-Status Listeners::add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, std::string path) {
+Status Listeners::add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, Owner owner) {
   auto listener = std::make_unique<Listener>();
   Listener& at = *listener;
   at.spec = spec;
-  at.path = std::move(path);
+  at.owner = std::move(owner);
   at.fd = std::move(fd);
   at.ready = RS_TRY(loop.watch(at.fd.get(), [this, &at](std::uint32_t /*events*/) { accept_some(at); }));
   at.pause_over = RS_TRY(loop.timer([this, &at] {
@@ -123,7 +137,8 @@ Status Listeners::change(EventLoop& loop, const RuntimeFolder& folder, const std
                          PeerList peers) {
   for (const auto& spec : specs) {
     std::erase_if(listeners_, [&](const auto& listener) {
-      return listener->spec.file == spec.file && !spec.open && !listener->path.empty();
+      const bool moved = spec.place && listener->spec.place != spec.place;
+      return listener->spec.file == spec.file && (!spec.open || moved) && listener->owner.ours;
     });
     bool there = false;
     for (const auto& listener : listeners_) {
@@ -141,7 +156,7 @@ Status Listeners::change(EventLoop& loop, const RuntimeFolder& folder, const std
 std::vector<Listeners::Open> Listeners::open_sockets() const {
   std::vector<Open> out;
   for (const auto& listener : listeners_) {
-    out.push_back({std::string(listener->spec.file), listener->fd.get(), !listener->path.empty()});
+    out.push_back({std::string(listener->spec.file), listener->fd.get(), listener->owner.ours});
   }
   return out;
 }
@@ -179,13 +194,17 @@ void Listeners::accept_some(Listener& listener) {
 
 void Listeners::take(Listener& listener, UniqueFd fd) {
   if (!listener.spec.open) return;
+  if (listener.spec.place) {
+    std::string address = peer_address(fd.get());
+    return hooks_.to_worker({std::move(fd), *listener.spec.door, 0, 0, std::move(address)});
+  }
   auto peer = peer_credentials(fd.get());
   if (!peer.ok()) return refuse(listener, std::move(fd), {}, peer.error().message);
   const std::string_view check = refused_by(*peer, ::geteuid(), peers_);
   if (!check.empty()) return refuse(listener, std::move(fd), *peer, check);
   if (listener.spec.handed_as == kMetrics) return hooks_.to_metrics(std::move(fd));
   if (!listener.spec.for_workers()) return hooks_.to_control(std::move(fd), peer->uid);
-  hooks_.to_worker({std::move(fd), *listener.spec.door, peer->pid, peer->uid});
+  hooks_.to_worker({std::move(fd), *listener.spec.door, peer->pid, peer->uid, {}});
 }
 
 void Listeners::refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check) {

@@ -1,6 +1,6 @@
 #pragma once
-// The sockets: adopted where systemd handed one over, else bound in the runtime folder and removed at the end; watched,
-// accepted from, checked. Who takes a connection is decided elsewhere. The loop's thread only.
+// The sockets: adopted where systemd handed one over, else bound in the runtime folder and removed at the end, or a
+// port of TCP; watched, accepted from, checked. Who takes a connection is decided elsewhere. The loop's thread only.
 
 #include <cstdint>
 #include <functional>
@@ -16,6 +16,7 @@
 #include "base/unix_socket.h"
 #include "ringside/link/v1/link.pb.h"
 #include "supervisor/adopted_sockets.h"
+#include "supervisor/config_edge.h"
 #include "supervisor/event_loop.h"
 #include "supervisor/handover.h"
 #include "supervisor/peer_check.h"
@@ -30,11 +31,12 @@ struct ListenerSpec {
   SocketKind kind;
   std::optional<link::v1::Connection::Door> door;  ///< of the workers; none: the supervisor's own
   bool open = true;                                ///< false: no door needs it
+  std::optional<TcpPlace> place = {};              ///< a port for strangers instead, whom workers check by themselves
 
   [[nodiscard]] bool for_workers() const { return door.has_value(); }
 };
-/// Every socket there is; open are those that these doors need, control.sock and metrics.sock.
-[[nodiscard]] std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors);
+/// Every socket there is; open are those that these doors and this edge need, control.sock and metrics.sock.
+[[nodiscard]] std::vector<ListenerSpec> listeners_for(const std::vector<std::string>& doors, const EdgeConfig& edge);
 
 class Listeners {
  public:
@@ -98,7 +100,11 @@ class Listeners {
   struct Listener;
   Listeners(const Clock& clock, PeerList peers, Hooks hooks);
   Status bind(EventLoop& loop, const RuntimeFolder& folder, const ListenerSpec& spec);
-  Status add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, std::string path);
+  struct Owner {
+    bool ours = false;  ///< bound by us, not adopted
+    std::string path;   ///< the file to remove at the end; empty: none
+  };
+  Status add(EventLoop& loop, const ListenerSpec& spec, UniqueFd fd, Owner owner);
   void accept_some(Listener& listener);
   void take(Listener& listener, UniqueFd fd);
   void refuse(const Listener& listener, UniqueFd fd, const PeerCredentials& peer, std::string_view check);

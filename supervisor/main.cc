@@ -41,6 +41,9 @@ LoadedConfig load(const CommandLine& line) {
   LoadedConfig loaded = load_config(line.config, ConfigEnvironment::read());
   if (line.workers) loaded.config.workers = *line.workers;
   if (line.log_level) loaded.config.log_level = *line.log_level;
+  if (line.http_listen) loaded.config.edge.listen = line.http_listen;
+  if (line.grpc_listen) loaded.config.edge.grpc_listen = line.grpc_listen;
+  for (auto& fault : faults_of(loaded.config.edge)) loaded.errors.push_back(std::move(fault));
   return loaded;
 }
 

@@ -94,10 +94,10 @@ void Supervisor::reload(const OrderAnswer& answer) {
 }
 
 std::vector<std::string> Supervisor::put_in_force(LoadedConfig loaded) {
-  const auto specs = listeners_for(loaded.config.doors);
+  const auto specs = listeners_for(loaded.config.doors, loaded.config.edge);
   const Status changed = listeners_->change(loop_, folder_, specs, loaded.config.peers);
   if (!changed.ok()) {
-    const auto before = listeners_for(options_.config.doors);
+    const auto before = listeners_for(options_.config.doors, options_.config.edge);
     if (!listeners_->change(loop_, folder_, before, options_.config.peers).ok()) log::error("a socket is lost");
     return {std::string(changed.error().message) + ": " + std::generic_category().message(changed.error().os_error)};
   }
@@ -164,6 +164,7 @@ upgrade::v1::Inheritance Supervisor::inheritance() const {
     connection->set_door(static_cast<std::uint32_t>(accepted.door));
     connection->set_peer_pid(accepted.peer_pid);
     connection->set_peer_uid(accepted.peer_uid);
+    connection->set_peer_ip(accepted.peer_ip);
   }
   for (auto& event : book_.all()) *left.add_events() = std::move(event);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -238,8 +239,8 @@ Status Supervisor::take_over(const upgrade::v1::Inheritance& left) {
     if (from.link_fd() >= 0) slot.epoch_page = Slot::EpochPage::kToSend;
   }
   for (const auto& from : left.waiting()) {
-    handover_.offer(
-        {UniqueFd(from.fd()), static_cast<link::v1::Connection::Door>(from.door()), from.peer_pid(), from.peer_uid()});
+    handover_.offer({UniqueFd(from.fd()), static_cast<link::v1::Connection::Door>(from.door()), from.peer_pid(),
+                     from.peer_uid(), from.peer_ip()});
   }
   // One that was left while it started and is wanted no more ends now; its end is no failure.
   for (std::size_t i = 0; i < policy_.slots.size(); ++i) {

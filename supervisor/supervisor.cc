@@ -119,7 +119,8 @@ Status Supervisor::open_listeners() {
     changed_ = true;
     if (fd) handover_.linger(std::move(fd));
   };
-  Listeners::Options what{listeners_for(options_.config.doors), std::move(options_.adopted), options_.config.peers};
+  Listeners::Options what{listeners_for(options_.config.doors, options_.config.edge), std::move(options_.adopted),
+                          options_.config.peers};
   if (options_.inheritance) {
     for (const auto& socket : options_.inheritance->sockets()) {
       what.inherited.push_back({socket.file(), UniqueFd(socket.fd()), socket.ours()});
@@ -339,6 +340,7 @@ Status Supervisor::hand(std::size_t index, const Accepted& connection) {
   message.mutable_connection()->set_door(connection.door);
   message.mutable_connection()->set_peer_pid(connection.peer_pid);
   message.mutable_connection()->set_peer_uid(connection.peer_uid);
+  message.mutable_connection()->set_peer_ip(connection.peer_ip);
   const std::array<int, 1> descriptors{connection.fd.get()};
   RS_TRY_STATUS(slot.process->send_now(message, descriptors));
   ++slot.handed;

@@ -16,6 +16,7 @@
 #include "worker/doors/ring_door.h"
 #endif
 #if RINGSIDE_WITH_HTTP
+#include "worker/doors/edge_door.h"
 #include "worker/doors/http_door.h"
 #endif
 
@@ -60,9 +61,11 @@ struct DoorSet::State {
 #endif
 #if RINGSIDE_WITH_GRPC
   std::unique_ptr<GrpcDoor> grpc;
+  std::unique_ptr<GrpcDoor> remote;  ///< the same over TCP
 #endif
 #if RINGSIDE_WITH_HTTP
   std::unique_ptr<HttpDoor> http;
+  std::unique_ptr<EdgeDoor> edge;
 #endif
 
 #if RINGSIDE_WITH_RINGS
@@ -108,9 +111,32 @@ Result<std::unique_ptr<DoorSet>> DoorSet::open(const link::v1::WorkerConfig& con
     return built_out();
 #endif
   }
+  if (config.edge().grpc()) {
+#if RINGSIDE_WITH_GRPC
+    const auto& edge = config.edge();
+    GrpcDoorOptions options;
+    options.tls = {edge.tls_cert(), edge.tls_key(), edge.client_ca()};
+    state->remote = RS_TRY(GrpcDoor::start(runtime, options));
+#else
+    return built_out();
+#endif
+  }
   if (wanted(config, "http")) {
 #if RINGSIDE_WITH_HTTP
     state->http = std::make_unique<HttpDoor>(runtime);
+#else
+    return built_out();
+#endif
+  }
+  if (config.edge().http()) {
+#if RINGSIDE_WITH_HTTP
+    const auto& edge = config.edge();
+    EdgeDoorOptions options;
+    options.names.hosts.assign(edge.hosts().begin(), edge.hosts().end());
+    options.names.origins.assign(edge.origins().begin(), edge.origins().end());
+    options.tls = {edge.tls_cert(), edge.tls_key()};
+    options.bearer_file = edge.bearer_file();
+    state->edge = RS_TRY(EdgeDoor::open(runtime, std::move(options)));
 #else
     return built_out();
 #endif
@@ -126,6 +152,11 @@ void DoorSet::adopt(const link::v1::Connection& about, UniqueFd connection) {
       state_->handed_over.add(connection.get());
       state_->grpc->adopt(std::move(connection));
       return;
+    case link::v1::Connection::DOOR_REMOTE:
+      if (!state_->remote) break;
+      state_->handed_over.add(connection.get());
+      state_->remote->adopt(std::move(connection));
+      return;
 #endif
 #if RINGSIDE_WITH_RINGS
     case link::v1::Connection::DOOR_RING:
@@ -138,6 +169,11 @@ void DoorSet::adopt(const link::v1::Connection& about, UniqueFd connection) {
       if (!state_->http) break;
       state_->handed_over.add(connection.get());
       state_->http->adopt(std::move(connection));
+      return;
+    case link::v1::Connection::DOOR_EDGE:
+      if (!state_->edge) break;
+      state_->handed_over.add(connection.get());
+      state_->edge->adopt(std::move(connection), about.peer_ip());
       return;
 #endif
     default:
@@ -156,12 +192,14 @@ void DoorSet::drain(Duration within) {
   };
 #if RINGSIDE_WITH_GRPC
   if (state_->grpc) state_->grpc->announce_drain();
+  if (state_->remote) state_->remote->announce_drain();
 #endif
 #if RINGSIDE_WITH_HTTP
   if (state_->http) {
     state_->http->announce_drain();
     state_->http->drain(promise());
   }
+  if (state_->edge) state_->edge->drain(promise());
 #endif
 #if RINGSIDE_WITH_RINGS
   if (state_->rings) state_->rings->drain(promise());
@@ -170,6 +208,7 @@ void DoorSet::drain(Duration within) {
   // at the last moment, lest a slow call at another door cut off those that gRPC would have let end.
   for (auto& each : drained) each.wait_until(end - within / 4);
 #if RINGSIDE_WITH_GRPC
+  if (state_->remote) state_->remote->drain(end - std::chrono::steady_clock::now());
   if (state_->grpc) state_->grpc->drain(end - std::chrono::steady_clock::now());
 #endif
 }
@@ -181,6 +220,7 @@ std::vector<RunOnLoop> DoorSet::loops() {
 #endif
 #if RINGSIDE_WITH_HTTP
   if (state_->http) loops.emplace_back([door = state_->http.get()](auto what) { door->run(std::move(what)); });
+  if (state_->edge) loops.emplace_back([door = state_->edge.get()](auto what) { door->run(std::move(what)); });
 #endif
   return loops;
 }
@@ -188,11 +228,15 @@ std::vector<RunOnLoop> DoorSet::loops() {
 void DoorSet::tell([[maybe_unused]] Health health) {
 #if RINGSIDE_WITH_GRPC
   if (state_->grpc) state_->grpc->tell(health);
+  if (state_->remote) state_->remote->tell(health);
 #endif
 }
 
 void DoorSet::report(control::v1::WorkerReport& report) {
   report.set_connections_open(state_->handed_over.count());
+#if RINGSIDE_WITH_HTTP
+  if (state_->edge) state_->edge->look_after_files();
+#endif
 #if RINGSIDE_WITH_RINGS
   if (state_->rings) {
     const RingDoorStats stats = state_->rings->stats();

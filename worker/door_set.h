@@ -35,7 +35,7 @@ class DoorSet {
   [[nodiscard]] std::vector<RunOnLoop> loops();
   /// How the worker is, for those who watch its health. Any thread.
   void tell(Health health);
-  /// Adds the doors' part of a report.
+  /// Adds the doors' part of a report, once a second, and takes files of theirs that have changed.
   void report(control::v1::WorkerReport& report);
 
  private:

@@ -2,49 +2,49 @@
 
 #include <unistd.h>
 
-#include <filesystem>
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <utility>
 
 #include "base/core_dump.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "worker/upstream/upstreams.h"
+#include "worker/make_upstreams.h"
+#include "worker/open_stores.h"
+#include "worker/peers/http_relay.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr auto kStoreEvery = std::chrono::seconds(1);
 
-std::string guard_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ringside-guard"; }
+EventLimits event_limits(const link::v1::WorkerConfig& config) {
+  EventLimits limits;
+  if (config.limits().events_per_stream() != 0) limits.per_stream = config.limits().events_per_stream();
+  if (config.limits().event_ttl_ms() != 0) limits.ttl_ms = static_cast<std::int64_t>(config.limits().event_ttl_ms());
+  return limits;
+}
 
-std::vector<std::unique_ptr<Upstream>> make_upstreams(const link::v1::WorkerConfig& config, http::Client& client) {
-  std::vector<std::unique_ptr<Upstream>> upstreams;
-  for (const auto& entry : config.upstreams()) {
-    if (entry.has_http()) {
-      HttpUpstreamOptions options;
-      options.name = entry.name();
-      options.url = entry.http().url();
-      options.headers = {entry.http().headers().begin(), entry.http().headers().end()};
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      upstreams.push_back(make_http_upstream(std::move(options), client));
-    } else if (entry.has_stdio()) {
-      StdioUpstreamOptions options;
-      options.name = entry.name();
-      options.command = entry.stdio().command();
-      options.args = {entry.stdio().args().begin(), entry.stdio().args().end()};
-      options.env = {entry.stdio().env().begin(), entry.stdio().env().end()};
-      options.cwd = entry.stdio().cwd();
-      options.max_body_bytes = config.limits().body_bytes();
-      options.client_version = config.version();
-      options.guard_program = guard_program();
-      upstreams.push_back(make_stdio_upstream(std::move(options)));
-    } else {
-      upstreams.push_back(make_builtin_upstream(entry.name()));
-    }
+FederationOptions federation_options(const link::v1::WorkerConfig& config) {
+  FederationOptions options;
+  options.ttl = std::chrono::milliseconds(config.limits().catalog_ttl_ms());
+  options.fetch_timeout = std::chrono::milliseconds(config.limits().call_timeout_ms());
+  options.page_entries = config.limits().page_entries();
+  const auto& said = config.federation();
+  if (said.names() == "always") options.names = mcp::NameRule::kAlways;
+  if (said.names() == "first") options.names = mcp::NameRule::kFirst;
+  if (!said.separator().empty()) options.separator = said.separator();
+  if (said.patience_ms() != 0) options.patience = std::chrono::milliseconds(said.patience_ms());
+  for (const auto& server : config.servers()) {
+    ServerView view;
+    view.id = server.id();
+    view.upstreams = {server.upstreams().begin(), server.upstreams().end()};
+    view.tools = {server.tools().begin(), server.tools().end()};
+    view.require = {server.require().begin(), server.require().end()};
+    options.servers.push_back(std::move(view));
   }
-  return upstreams;
+  return options;
 }
 
 RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
@@ -52,8 +52,10 @@ RuntimeOptions runtime_options(const link::v1::WorkerConfig& config) {
   options.max_body_bytes = config.limits().body_bytes();
   options.call_timeout = std::chrono::milliseconds(config.limits().call_timeout_ms());
   options.session_ttl_ms = static_cast<std::int64_t>(config.limits().session_ttl_ms());
-  options.catalog_ttl = std::chrono::milliseconds(config.limits().catalog_ttl_ms());
+  options.event_ttl_ms = event_limits(config).ttl_ms;
+  options.federation = federation_options(config);
   options.transport_echo = config.transport_echo();
+  options.edge_requires_session = config.edge().require_session();
   options.version = config.version();
   options.mode = config.mode();
   options.slow_call = std::chrono::milliseconds(config.limits().slow_call_ms());
@@ -125,17 +127,22 @@ Result<std::unique_ptr<Service>> Service::open(const rpc::Link::Received& config
 Status Service::build(const link::v1::WorkerConfig& config) {
   log::init("ringside-worker", config.log_level());
   if (config.full_core_dumps()) RS_TRY_STATUS(choose_core_dump(CoreDump::kFull));
+  auto peers = RS_TRY(PeerDoor::open(config.runtime_dir()));
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
-  http_client_ = std::make_unique<http::Client>(client_options);
-  auto store = RS_TRY(open_sqlite_store(config.runtime_dir() + "/sessions.db"));
+  http_roads_ = std::make_unique<HttpRoads>(client_options);
+  Stores stores = RS_TRY(open_stores(config, event_limits(config), [this] { port_.advance_epoch([] {}); }));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};
-  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(store),
-                                       make_upstreams(config, *http_client_), epoch_.counter(),
+  options.home = peers->address();
+  options.relay = std::make_shared<HttpRelay>();
+  runtime_ = std::make_unique<Runtime>(std::move(options), system_clock(), std::move(stores),
+                                       make_upstreams(config, *http_roads_), epoch_.counter(),
                                        [this](std::function<void()> done) { port_.advance_epoch(std::move(done)); });
   runtime_->watch_store(kStoreEvery);
+  peers_ = std::move(peers);
+  peers_->serve(*runtime_);
   doors_ = RS_TRY(DoorSet::open(config, *runtime_));
   pulse_.emplace(doors_->loops());
   return {};
@@ -143,8 +150,12 @@ Status Service::build(const link::v1::WorkerConfig& config) {
 
 void Service::drain(Duration within) {
   draining_.store(true, std::memory_order_relaxed);
+  const auto end = std::chrono::steady_clock::now() + within;
   runtime_->end_streams();
   doors_->drain(within);
+  // Only now: as long as our own doors have calls, this is where their sessions are.
+  peers_->drain(std::max<Duration>(end - std::chrono::steady_clock::now(), Duration(0)));
+  runtime_->leave_home();
 }
 
 void Service::follow_epoch_page(int fd) {

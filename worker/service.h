@@ -8,13 +8,14 @@
 #include "base/call_page.h"
 #include "base/epoch_page.h"
 #include "base/result.h"
-#include "http/client.h"
 #include "ringside/link/v1/link.pb.h"
 #include "rpc/link.h"
 #include "worker/door_set.h"
 #include "worker/link_port.h"
+#include "worker/peers/peer_door.h"
 #include "worker/pulse.h"
 #include "worker/runtime/runtime.h"
+#include "worker/upstream/upstreams.h"
 
 namespace ringside::worker {
 
@@ -44,8 +45,9 @@ class Service {
   EpochReader epoch_;
   LinkPort& port_;
   std::shared_ptr<CallPage> calls_;
-  std::unique_ptr<http::Client> http_client_;
+  std::unique_ptr<HttpRoads> http_roads_;
   std::unique_ptr<Runtime> runtime_;
+  std::unique_ptr<PeerDoor> peers_;
   std::unique_ptr<DoorSet> doors_;
   std::optional<Pulse> pulse_;
 };

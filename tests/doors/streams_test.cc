@@ -54,7 +54,11 @@ Result<std::string> rest_of(Stream& stream) {
 std::vector<std::string> events_of(const std::string& text) {
   std::vector<std::string> events;
   mcp::SseParser parser(64U << 20U);
-  EXPECT_TRUE(parser.feed(text, [&](mcp::SseEvent&& event) { events.push_back(std::move(event.data)); }).ok());
+  const auto take = [&](mcp::SseEvent&& event) {
+    // The one that opens a numbered stream says nothing.
+    if (!event.data.empty()) events.push_back(std::move(event.data));
+  };
+  EXPECT_TRUE(parser.feed(text, take).ok());
   return events;
 }
 
@@ -201,7 +205,7 @@ TEST(Streams, a_session_is_listened_to_until_it_ends) {
     EXPECT_EQ(house.client(DoorChoice::kRing)->call(farewell)->status, 204);
     const auto text = rest_of(**stream);
     ASSERT_TRUE(text.ok()) << to_string(door) << ": " << text.error().message;
-    EXPECT_EQ(*text, "");
+    EXPECT_TRUE(events_of(*text).empty()) << *text;
     EXPECT_EQ(client->stream(get(session)).value()->head().status, 404);
     EXPECT_EQ(client->stream(get("")).value()->head().status, 405);
   }
@@ -209,7 +213,7 @@ TEST(Streams, a_session_is_listened_to_until_it_ends) {
 
 TEST(Streams, a_caller_that_takes_events_but_no_stream_gets_the_whole_text) {
   const House house({.config = with_stdio_upstream()});
-  std::map<std::string, int> texts;
+  std::map<std::vector<std::string>, int> texts;
   for (const DoorChoice door : kDoors) {
     const auto client = house.client(door);
     Request request = post(progress(2, 0), open_session(*client));
@@ -218,7 +222,7 @@ TEST(Streams, a_caller_that_takes_events_but_no_stream_gets_the_whole_text) {
     ASSERT_TRUE(answer.ok()) << answer.error().message;
     EXPECT_EQ(answer->headers.get("content-type"), "text/event-stream") << to_string(door);
     EXPECT_EQ(events_of(answer->body).size(), 3U) << answer->body;
-    ++texts[answer->body];
+    ++texts[events_of(answer->body)];
   }
   EXPECT_EQ(texts.size(), 1U);
 }

@@ -272,10 +272,12 @@ std::vector<Row> protocol_rows() {
            R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2031-01-01","capabilities":{},)"
            R"("clientInfo":{"name":"t","version":"1"}}})"),
        200, R"(*"protocolVersion":"2025-11-25")"},
-      {"resources_are_not_here_yet", body(R"({"jsonrpc":"2.0","id":1,"method":"resources/list"})"), 200,
-       R"(*"code":-32601)"},
-      {"prompts_are_not_here_yet", body(R"({"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{}})"), 200,
-       R"(*"code":-32601)"},
+      {"nobody_has_resources", body(R"({"jsonrpc":"2.0","id":1,"method":"resources/list"})"), 200,
+       R"(*"result":{"resources":[]})"},
+      {"a_prompt_without_a_name", body(R"({"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{}})"), 200,
+       R"(*"code":-32602)"},
+      {"discover_is_told_what_we_speak", body(R"({"jsonrpc":"2.0","id":1,"method":"server/discover"})"), 400,
+       R"(*"supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"])"},
       {"unknown_member_is_forwarded",
        body(
            R"({"jsonrpc":"2.0","x":[1],"id":"q","method":"tools/call","params":{"name":"echo","arguments":{"message":"hi"}}})"),

@@ -17,15 +17,13 @@
 #include "base/clock.h"
 #include "mcp/envelope.h"
 #include "tests/support/process.h"
+#include "tests/worker/fake_upstream.h"
 #include "worker/runtime/runtime.h"
 
 namespace ringside::test {
 
 using worker::Call;
 using worker::Door;
-using worker::Upstream;
-using worker::UpstreamDone;
-using worker::UpstreamRequest;
 
 /// A call that keeps its answer, be it a stream: then response() is the head, with the pieces for a body, once that has
 /// ended.
@@ -104,114 +102,6 @@ inline mcp::Request post(std::string_view body, std::string session = {}) {
   return request;
 }
 
-inline std::string tool_json(const std::string& name) { return R"({"name":")" + name + R"("})"; }
-
-/// What a FakeUpstream does and saw; shared, since the runtime owns the upstream itself.
-struct UpstreamScript {
-  explicit UpstreamScript(std::string name_in, std::vector<std::string> tools_in = {})
-      : name(std::move(name_in)), tools(std::move(tools_in)) {}
-
-  const std::string name;
-  std::mutex mutex;
-  std::vector<std::string> tools;                             ///< names it lists
-  std::optional<Error> list_fails;                            ///< instead of the list
-  std::optional<Error> call_fails;                            ///< instead of an answer
-  bool hold_lists = false;                                    ///< keep tools/list in `held`
-  bool hold_calls = false;                                    ///< keep tools/call in `held`
-  std::function<std::string(const UpstreamRequest&)> answer;  ///< of tools/call; else an echo of the message
-  std::vector<UpstreamRequest> seen;
-  std::vector<std::uint64_t> cancelled;
-  std::vector<std::uint64_t> resumed;
-  std::deque<std::pair<UpstreamRequest, UpstreamDone>> held;
-  std::function<void()> changed;
-
-  [[nodiscard]] std::size_t lists() {
-    const std::lock_guard lock(mutex);
-    std::size_t count = 0;
-    for (const auto& request : seen) count += request.message.find("tools/list") != std::string::npos ? 1U : 0U;
-    return count;
-  }
-  [[nodiscard]] UpstreamRequest last() {
-    const std::lock_guard lock(mutex);
-    return seen.empty() ? UpstreamRequest{} : seen.back();
-  }
-  /// Says something that comes before the answer of the oldest request held; what its caller says to it.
-  bool say(const std::string& message) {
-    std::unique_lock lock(mutex);
-    const auto hears = held.front().first.on_message;
-    lock.unlock();
-    return hears(message);
-  }
-  /// Answers the oldest request held: with its natural answer, or with `with`.
-  void release(std::optional<Result<std::string>> with = std::nullopt) {
-    std::unique_lock lock(mutex);
-    auto [request, done] = std::move(held.front());
-    held.pop_front();
-    Result<std::string> result = with ? std::move(*with) : natural(request);
-    lock.unlock();
-    done(std::move(result));
-  }
-  /// Needs `mutex`.
-  Result<std::string> natural(const UpstreamRequest& request) {
-    const std::string id = std::to_string(request.id);
-    if (request.message.find("\"tools/list\"") != std::string::npos) {
-      if (list_fails) return *list_fails;
-      std::string list;
-      for (const std::string& tool : tools) list += (list.empty() ? "" : ",") + tool_json(tool);
-      return mcp::result_body(id, R"({"tools":[)" + list + "]}");
-    }
-    if (call_fails) return *call_fails;
-    if (answer) return answer(request);
-    return mcp::result_body(id, R"({"from":")" + name + R"("})");
-  }
-};
-
-class FakeUpstream final : public Upstream {
- public:
-  explicit FakeUpstream(std::shared_ptr<UpstreamScript> script) : script_(std::move(script)) {}
-  ~FakeUpstream() override {
-    while (!script_->held.empty()) script_->release(Result<std::string>(Error{Code::kCancelled, 0, "gone"}));
-  }
-  FakeUpstream(const FakeUpstream&) = delete;
-  FakeUpstream& operator=(const FakeUpstream&) = delete;
-  [[nodiscard]] const std::string& name() const override { return script_->name; }
-  void send(UpstreamRequest request, UpstreamDone done) override {
-    std::unique_lock lock(script_->mutex);
-    script_->seen.push_back(request);
-    const bool is_list = request.message.find("\"tools/list\"") != std::string::npos;
-    if (is_list ? script_->hold_lists : script_->hold_calls) {
-      script_->held.emplace_back(std::move(request), std::move(done));
-      return;
-    }
-    auto result = script_->natural(request);
-    lock.unlock();
-    done(std::move(result));
-  }
-  void cancel(std::uint64_t id) override {
-    UpstreamDone done;
-    {
-      const std::lock_guard lock(script_->mutex);
-      script_->cancelled.push_back(id);
-      for (auto it = script_->held.begin(); it != script_->held.end(); ++it) {
-        if (it->first.id != id) continue;
-        done = std::move(it->second);
-        script_->held.erase(it);
-        break;
-      }
-    }
-    if (done) done(Error{Code::kCancelled, 0, "cancelled"});
-  }
-  void resume(std::uint64_t id) override {
-    const std::lock_guard lock(script_->mutex);
-    script_->resumed.push_back(id);
-  }
-  void on_tools_changed(std::function<void()> changed) override { script_->changed = std::move(changed); }
-  [[nodiscard]] worker::UpstreamStatus status() const override { return {script_->name, "fake", "ready", 0, 0}; }
-
- private:
-  std::shared_ptr<UpstreamScript> script_;
-};
-
 /// Sessions in a map, and how often they were asked for. Fails on demand.
 struct StoreScript {
   std::mutex mutex;
@@ -220,6 +110,7 @@ struct StoreScript {
   int touches = 0;
   int updates = 0;
   int expires = 0;
+  int claims = 0;
   bool broken = false;
   std::function<void()> before_create;  ///< runs once, without the lock
 };
@@ -258,8 +149,34 @@ class FakeStore final : public worker::SessionStore {
     if (script_->broken) return kBroken;
     const auto found = script_->records.find(record.id);
     if (found == script_->records.end()) return false;
-    found->second = record;
+    auto replaced = record;
+    replaced.home = found->second.home;
+    replaced.state = found->second.state;
+    found->second = std::move(replaced);
     return true;
+  }
+  Result<std::optional<std::string>> claim(const std::string& id, std::string_view expected,
+                                           std::string_view mine) override {
+    const std::lock_guard lock(script_->mutex);
+    ++script_->claims;
+    if (script_->broken) return kBroken;
+    const auto found = script_->records.find(id);
+    if (found == script_->records.end()) return std::optional<std::string>();
+    if (found->second.home == expected) found->second.home = mine;
+    return std::optional(found->second.home);
+  }
+  Status release(std::string_view home) override {
+    const std::lock_guard lock(script_->mutex);
+    for (auto& [id, record] : script_->records) {
+      if (record.home == home) record.home.clear();
+    }
+    return {};
+  }
+  Status set_state(const std::string& id, std::string_view state) override {
+    const std::lock_guard lock(script_->mutex);
+    if (script_->broken) return kBroken;
+    if (const auto found = script_->records.find(id); found != script_->records.end()) found->second.state = state;
+    return {};
   }
   Status touch(const std::string& id, std::int64_t seen_ms) override {
     const std::lock_guard lock(script_->mutex);
@@ -294,6 +211,7 @@ struct Bench {
   std::vector<std::shared_ptr<UpstreamScript>> scripts;
   std::function<void()> held_invalidation;  ///< set instead of run when hold_invalidation
   bool hold_invalidation = false;
+  std::unique_ptr<worker::EventLog> events;  ///< set: streams are numbered, and kept there
   std::unique_ptr<worker::Runtime> runtime;
 
   std::shared_ptr<UpstreamScript> upstream(std::string name, std::vector<std::string> tools = {}) {
@@ -302,7 +220,8 @@ struct Bench {
   worker::Runtime& start() {
     std::vector<std::unique_ptr<Upstream>> upstreams;
     for (const auto& script : scripts) upstreams.push_back(std::make_unique<FakeUpstream>(script));
-    runtime = std::make_unique<worker::Runtime>(options, clock, std::make_unique<FakeStore>(store),
+    runtime = std::make_unique<worker::Runtime>(options, clock,
+                                                worker::Stores{std::make_unique<FakeStore>(store), std::move(events)},
                                                 std::move(upstreams), epoch, [this](std::function<void()> done) {
                                                   epoch.fetch_add(1);
                                                   if (hold_invalidation) {
@@ -326,10 +245,11 @@ struct Bench {
   }
   mcp::Response ask(std::string_view body, std::string session = {}) { return ask(post(body, std::move(session))); }
   /// initialize; the id of the new session.
-  std::string open_session(mcp::Request request = {}) {
+  std::string open_session(mcp::Request request = {}, const std::string& version = "2025-06-18",
+                           const std::string& capabilities = "{}") {
     request.method = "POST";
-    request.body =
-        mcp::padded_copy(R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18"}})");
+    request.body = mcp::padded_copy(R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":")" +
+                                    version + R"(","capabilities":)" + capabilities + "}}");
     return std::string(ask(std::move(request)).headers.get("mcp-session-id"));
   }
 };

@@ -15,7 +15,7 @@ RawHttp::RawHttp(UniqueFd socket) : socket_(std::move(socket)) {
 
 void RawHttp::send(std::string_view method, std::string_view target, std::string_view body,
                    std::string_view extra_headers) {
-  std::string bytes = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nhost: x\r\n" +
+  std::string bytes = std::string(method) + " " + std::string(target) + " HTTP/1.1\r\nhost: " + host_ + "\r\n" +
                       std::string(extra_headers) + "content-length: " + std::to_string(body.size()) + "\r\n\r\n";
   bytes += body;
   for (std::string_view rest = bytes; !rest.empty();) {

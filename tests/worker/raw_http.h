@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "mcp/message.h"
@@ -15,6 +16,8 @@ class RawHttp {
   /// A connected socket; made blocking.
   explicit RawHttp(UniqueFd socket);
 
+  /// The Host header from now on.
+  void set_host(std::string host) { host_ = std::move(host); }
   void send(std::string_view method, std::string_view target, std::string_view body,
             std::string_view extra_headers = {});
   /// The next response with a Content-Length or none at all; status 0 when the connection closed first.
@@ -33,6 +36,7 @@ class RawHttp {
   bool read_more();
 
   UniqueFd socket_;
+  std::string host_ = "localhost";
   std::string buffer_;
 };
 

@@ -154,9 +154,9 @@ class RingHouse {
     runtime_options.max_body_bytes = options.max_body_bytes;
     std::vector<std::unique_ptr<Upstream>> upstreams;
     upstreams.push_back(std::make_unique<HoldUpstream>(held_));
-    runtime_ = std::make_unique<Runtime>(
-        runtime_options, system_clock(), std::move(open_sqlite_store(dir_ + "/sessions.db")).value(),
-        std::move(upstreams), epoch_, [](const std::function<void()>& done) { done(); });
+    runtime_ =
+        std::make_unique<Runtime>(runtime_options, system_clock(), std::move(open_sqlite_stores(dir_, {})).value(),
+                                  std::move(upstreams), epoch_, [](const std::function<void()>& done) { done(); });
     rings_ = std::make_unique<RingDoor>(options, *runtime_);
     GrpcDoorOptions grpc_options;
     grpc_options.handles = &rings_->handles();

@@ -91,7 +91,7 @@ TEST(Runtime, what_may_have_run_is_repeated_only_where_that_is_safe) {
 
 TEST(Runtime, a_method_that_is_not_served_is_named) {
   Bench bench;
-  for (const std::string method : {"resources/list", "prompts/get", "x"}) {
+  for (const std::string method : {"resources/lists", "sampling/createMessage", "x"}) {
     const auto response = bench.ask(R"({"jsonrpc":"2.0","id":"a","method":")" + method + R"("})");
     EXPECT_EQ(response.status, 200);
     EXPECT_EQ(response.body,
@@ -203,6 +203,7 @@ TEST(Runtime, an_auth_context_is_decoded_or_refused_and_must_not_be_expired) {
 
 TEST(Runtime, initialize_makes_a_session_and_says_what_there_is) {
   Bench bench;
+  bench.upstream("a", {"t"});
   const auto response = bench.ask(
       initialize(R"({"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}})"));
   EXPECT_EQ(response.status, 200);

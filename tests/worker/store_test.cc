@@ -27,6 +27,7 @@ mcp::SessionRecord record(const std::string& id, std::int64_t seen_ms = 1000) {
   record.protocol_version = "2025-06-18";
   record.created_ms = 900;
   record.seen_ms = seen_ms;
+  record.client = R"({"capabilities":{}})";
   return record;
 }
 
@@ -75,6 +76,8 @@ TEST_F(Store, keeps_every_field_and_other_workers_see_it) {
   EXPECT_EQ(found->protocol_version, "2025-06-18");
   EXPECT_EQ(found->created_ms, 900);
   EXPECT_EQ(found->seen_ms, 1000);
+  EXPECT_EQ(found->client, R"({"capabilities":{}})");
+  EXPECT_EQ(found->home, "");
   EXPECT_FALSE(two->find("b", 0).value().has_value());
 }
 
@@ -152,9 +155,122 @@ TEST_F(Store, what_cannot_be_used_is_an_error) {
 }
 
 TEST_F(Store, a_file_of_another_version_is_left_alone) {
-  run("CREATE TABLE sessions (id TEXT); PRAGMA user_version = 2");
+  run("CREATE TABLE sessions (id TEXT); PRAGMA user_version = 3");
   EXPECT_EQ(open_sqlite_store(path_).error().code, Code::kSystem);
   run("SELECT id FROM sessions");
+}
+
+TEST_F(Store, a_file_of_the_version_before_is_taken_over) {
+  run("CREATE TABLE sessions (id TEXT PRIMARY KEY NOT NULL, server_id TEXT NOT NULL, owner TEXT NOT NULL, fingerprint"
+      " TEXT NOT NULL, auth_expires_ms INTEGER NOT NULL, protocol_version TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+      " seen_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID; PRAGMA user_version = 1;"
+      "INSERT INTO sessions VALUES ('old', 's', 'o', 'f', 0, '2025-06-18', 1, 2)");
+  const auto store = open();
+  const auto found = store->find("old", 0).value();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->owner, "o");
+  EXPECT_EQ(found->client, "");
+}
+
+TEST_F(Store, of_two_that_claim_a_session_one_is_its_home) {
+  const auto one = open();
+  const auto two = open();
+  EXPECT_TRUE(one->create(record("a"), 0).value());
+  EXPECT_EQ(one->claim("a", "", "first").value(), "first");
+  EXPECT_EQ(two->claim("a", "", "second").value(), "first");
+  EXPECT_EQ(two->find("a", 0).value()->home, "first");
+  EXPECT_TRUE(two->update(record("a")).value());
+  EXPECT_EQ(two->find("a", 0).value()->home, "first") << "an update leaves it alone";
+  EXPECT_EQ(two->claim("a", "first", "second").value(), "second");
+  EXPECT_FALSE(two->claim("nobody", "", "second").value().has_value());
+}
+
+TEST_F(Store, a_home_that_is_left_is_nobodys) {
+  const auto store = open();
+  for (const std::string id : {"a", "b"}) EXPECT_TRUE(store->create(record(id), 0).value());
+  EXPECT_EQ(store->claim("a", "", "here").value(), "here");
+  EXPECT_EQ(store->claim("b", "", "there").value(), "there");
+  EXPECT_TRUE(store->release("here").ok());
+  EXPECT_EQ(store->find("a", 0).value()->home, "");
+  EXPECT_EQ(store->find("b", 0).value()->home, "there");
+  EXPECT_TRUE(store->set_state("b", R"({"level":"info"})").ok());
+  EXPECT_EQ(store->find("b", 0).value()->state, R"({"level":"info"})");
+}
+
+worker::EventWrite event(const std::string& stream, std::uint64_t number, std::int64_t at_ms = 1000,
+                         const std::string& session = "s") {
+  return {{stream, session, "7", "tools/call", false}, {number, "data " + std::to_string(number)}, at_ms};
+}
+
+class Events : public Store {
+ protected:
+  std::unique_ptr<worker::EventLog> open_events(std::size_t kept = 5) {
+    return std::move(worker::open_sqlite_events(folder_.file("events.db"), {.per_stream = kept})).value();
+  }
+};
+
+TEST_F(Events, are_replayed_from_where_a_client_stopped_to_any_worker) {
+  const auto one = open_events();
+  const auto two = open_events();
+  EXPECT_TRUE(one->append({event("t", 0), event("t", 1), event("u", 0), event("t", 2)}).ok());
+  const auto replay = two->replay("s", "t", 0).value();
+  ASSERT_TRUE(replay.has_value());
+  ASSERT_EQ(replay->events.size(), 2U);
+  EXPECT_EQ(replay->events[0].number, 1U);
+  EXPECT_EQ(replay->events[1].data, "data 2");
+  EXPECT_EQ(replay->head.request_id, "7");
+  EXPECT_EQ(replay->last, 2U);
+  EXPECT_FALSE(replay->head.over);
+  EXPECT_FALSE(replay->evicted);
+}
+
+TEST_F(Events, of_another_session_or_stream_are_nobodys) {
+  const auto events = open_events();
+  EXPECT_TRUE(events->append({event("t", 0)}).ok());
+  EXPECT_FALSE(events->replay("other", "t", 0).value().has_value());
+  EXPECT_FALSE(events->replay("s", "u", 0).value().has_value());
+  EXPECT_TRUE(events->append({event("t", 1, 1000, "other")}).ok());
+  EXPECT_FALSE(events->replay("other", "t", 0).value().has_value()) << "a stream keeps its session";
+}
+
+TEST_F(Events, an_evicted_one_is_told_from_an_empty_replay) {
+  const auto events = open_events();
+  for (std::uint64_t number = 0; number < 10; ++number) EXPECT_TRUE(events->append({event("t", number)}).ok());
+  EXPECT_TRUE(events->replay("s", "t", 3).value()->evicted);
+  const auto kept = events->replay("s", "t", 4).value();
+  EXPECT_FALSE(kept->evicted);
+  EXPECT_EQ(kept->events.size(), 5U);
+  const auto all = events->replay("s", "t", 9).value();
+  EXPECT_FALSE(all->evicted);
+  EXPECT_TRUE(all->events.empty());
+  EXPECT_FALSE(events->replay("s", "t", 99).value()->evicted) << "a log that lags behind a crash";
+}
+
+TEST_F(Events, a_gap_is_an_eviction) {
+  const auto events = open_events();
+  EXPECT_TRUE(events->append({event("t", 0), event("t", 2)}).ok());
+  EXPECT_TRUE(events->replay("s", "t", 0).value()->evicted);
+  EXPECT_FALSE(events->replay("s", "t", 1).value()->evicted);
+}
+
+TEST_F(Events, end_with_their_time_and_their_session) {
+  const auto events = open_events();
+  EXPECT_TRUE(
+      events->append({event("t", 0, 1000), event("t", 1, 3000), event("u", 0, 1000), event("v", 0, 3000, "w")}).ok());
+  EXPECT_GT(events->expire(2000).value(), 0);
+  EXPECT_EQ(events->replay("s", "t", 0).value()->events.size(), 1U);
+  EXPECT_FALSE(events->replay("s", "u", 0).value().has_value());
+  EXPECT_TRUE(events->erase("s").ok());
+  EXPECT_FALSE(events->replay("s", "t", 0).value().has_value());
+  EXPECT_TRUE(events->replay("w", "v", 0).value().has_value());
+}
+
+TEST_F(Events, the_last_one_says_that_it_is_over) {
+  const auto events = open_events();
+  auto last = event("t", 1);
+  last.head.over = true;
+  EXPECT_TRUE(events->append({event("t", 0), last}).ok());
+  EXPECT_TRUE(events->replay("s", "t", 1).value()->head.over);
 }
 
 TEST_F(Store, trouble_while_it_is_used_is_an_error_and_passes) {

@@ -48,11 +48,11 @@ int live(worker::Runtime& runtime, int number) {
 
 TEST(Threads, sixty_four_at_once_get_the_answers_that_are_theirs) {
   const TempDir folder;
-  auto store = worker::open_sqlite_store(folder.file("sessions.db"));
+  auto store = worker::open_sqlite_stores(folder.path(), {});
   ASSERT_TRUE(store.ok());
   std::atomic<std::uint64_t> epoch{1};
   worker::RuntimeOptions options;
-  options.catalog_ttl = std::chrono::milliseconds(1);  // so that fetches and readers of the list meet
+  options.federation.ttl = std::chrono::milliseconds(1);  // so that fetches and readers of the list meet
   std::vector<std::unique_ptr<Upstream>> upstreams;
   upstreams.push_back(worker::make_builtin_upstream("builtin"));
   worker::Runtime runtime(options, system_clock(), std::move(store).value(), std::move(upstreams), epoch,

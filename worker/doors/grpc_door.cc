@@ -343,7 +343,7 @@ Result<std::unique_ptr<GrpcDoor>> GrpcDoor::start(Runtime& runtime, GrpcDoorOpti
   }
   builder.RegisterService(&state->service);
   if (options.extra_service != nullptr) builder.RegisterService(options.extra_service);
-  state->acceptor = std::make_unique<rpc::Acceptor>(builder);
+  state->acceptor = std::make_unique<rpc::Acceptor>(builder, options.tls);
   state->server = builder.BuildAndStart();
   if (!state->server) return Error{Code::kSystem, 0, "the gRPC server did not start"};
   state->set(Health::kOk);

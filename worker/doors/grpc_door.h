@@ -5,12 +5,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "rpc/mutual_tls.h"
 #include "shm/client_end.h"
 #include "worker/runtime/runtime.h"
 
@@ -36,6 +38,7 @@ class BodyHandles {
 struct GrpcDoorOptions {
   BodyHandles* handles = nullptr;          ///< outlives the door; null: every handle is refused
   grpc::Service* extra_service = nullptr;  ///< outlives the door; served beside the contract (RingService); may be null
+  std::optional<rpc::MutualTls> tls = {};  ///< of the remote workers' door, whose clients come over TCP
   Duration max_connection_age = Duration(0);  ///< older connections are asked to reconnect; 0: never
 };
 

@@ -5,50 +5,17 @@
 #include <string>
 #include <utility>
 
-#include "base/text.h"
 #include "http/server.h"
 #include "mcp/envelope.h"
-#include "mcp/sse.h"
 #include "rpc/errors.h"
+#include "worker/doors/http_call.h"
 
 namespace ringside::worker {
 namespace {
 
-/// One request. The responder is told nothing of a client that goes away: in MCP a disconnection is not a cancellation
-/// (2025-11-25, basic/transports, "Sending Messages to the Server"), so the call runs on and its answer is dropped.
-class HttpCall final : public Call {
- public:
-  HttpCall(mcp::Request request, std::shared_ptr<http::Responder> responder)
-      : Call(Door::kHttp, std::move(request)), responder_(std::move(responder)) {}
-
-  static void start(Runtime& runtime, const std::shared_ptr<HttpCall>& call) {
-    const std::weak_ptr<HttpCall> weak = call;
-    // A stream that only listens is over with its client; so is what it costs.
-    if (call->streams() && call->request().method == "GET") {
-      call->responder_->on_gone([weak] {
-        if (const auto gone = weak.lock()) gone->cancel();
-      });
-    }
-    call->responder_->on_room([weak] {
-      if (const auto slow = weak.lock()) slow->has_room();
-    });
-    runtime.serve(call);
-  }
-
- private:
-  void deliver(mcp::Response response) override { responder_->respond(std::move(response)); }
-  void deliver_head(mcp::Response head) override { responder_->begin(head.status, std::move(head.headers)); }
-  Written deliver_piece(std::string piece) override {
-    return responder_->write(std::move(piece)) ? Written::kMore : Written::kSlow;
-  }
-  void deliver_end() override { responder_->end(); }
-
-  const std::shared_ptr<http::Responder> responder_;
-};
-
 /// What the contract's McpRequest states in fields of its own has a header here. That is fit for http.sock, whose peers
-/// the supervisor has checked: they are the gateway. On an edge that strangers reach, these headers must not be
-/// believed. False when a header says what its field could not hold.
+/// the supervisor has checked: they are the gateway; the edge (edge_door.h) drops them. False when a header says what
+/// its field could not hold.
 bool read_fields(mcp::Request& request) {
   request.auth_encoded = request.headers.get(mcp::kAuthContextHeader);
   request.server_id = request.headers.get(mcp::kServerIdHeader);
@@ -76,8 +43,7 @@ struct HttpDoor::State {
     if (request.path == "/ready") return responder->respond(probe(request, is_ready));
     if (request.path == "/live") return responder->respond(probe(request, [](Health) { return true; }));
     if (!read_fields(request)) return responder->respond(rpc::detail_error(400, "Invalid auth context"));
-    request.stream = ascii_lower(request.headers.get("accept")).find(mcp::kEventStream) != std::string::npos;
-    HttpCall::start(runtime, std::make_shared<HttpCall>(std::move(request), std::move(responder)));
+    HttpCall::start(runtime, std::move(request), std::move(responder));
   }
 
   /// 200 where `fine` says so, else 503; how this worker is stands in the body either way.

@@ -75,7 +75,35 @@ std::optional<mcp::Response> refuse_version(const mcp::Request& request) {
 
 }  // namespace
 
+std::optional<mcp::Response> refuse_session(SessionOutcome outcome) {
+  switch (outcome) {
+    case SessionOutcome::kAdmitted:
+      return std::nullopt;
+    case SessionOutcome::kUnknown:
+      return rpc::detail_error(404, "Session not found");
+    case SessionOutcome::kDenied:
+      return rpc::detail_error(403, "Session access denied");
+    case SessionOutcome::kExpired:
+      return rpc::detail_error(401, "Auth context expired");
+    case SessionOutcome::kUnavailable:
+      break;
+  }
+  return rpc::backend_down({}, kStoreDown, rpc::Origin::kModule);
+}
+
+mcp::Response empty_response(int status) {
+  mcp::Response response;
+  response.status = status;
+  return response;
+}
+
 std::string_view brief(std::string_view text) { return text.substr(0, kMaxToldBack); }
+
+mcp::Response refuse_caller(const Error& error) {
+  if (error.code == Code::kTimeout) return rpc::detail_error(401, error.message);
+  if (error.code == Code::kDenied) return rpc::detail_error(403, error.message);
+  return rpc::detail_error(400, "Invalid auth context");
+}
 
 mcp::Response refuse_method(bool has_session) { return rpc::not_allowed(has_session ? "POST, DELETE" : "POST"); }
 

@@ -51,6 +51,8 @@ void Ledger::begin(Call& call) {
   Call::Notes& notes = call.notes();
   notes.began = clock_.now();
   notes.bytes_in = call.request().body.size();
+  // What another worker of ours has relayed is counted there.
+  if (call.request().relayed) return;
   notes.number = by_door_[static_cast<std::size_t>(call.door())].fetch_add(1, std::memory_order_relaxed);
   under_way_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -76,16 +78,21 @@ void Ledger::answer(const std::shared_ptr<Call>& call, mcp::Response response) {
   // of a ping through a ring.
   if (call->notes().upstream != nullptr || response.status >= 400 || is_named(*call)) sign(*call, response);
   call->answer(std::move(response));
-  under_way_.fetch_sub(1, std::memory_order_relaxed);
+  left(*call);
 }
 
 void Ledger::end(const std::shared_ptr<Call>& call) {
   finished(*call, 200, call->notes().bytes_streamed.load(std::memory_order_relaxed), true);
   call->end();
-  under_way_.fetch_sub(1, std::memory_order_relaxed);
+  left(*call);
+}
+
+void Ledger::left(Call& call) {
+  if (!call.request().relayed) under_way_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Ledger::finished(Call& call, int status, std::uint64_t bytes_out, bool stream) {
+  if (call.request().relayed) return;
   const Call::Notes& notes = call.notes();
   const Duration took = clock_.now() - notes.began;
   meter_.count(call.door(), notes.method, {status, notes.bytes_in, bytes_out, stream, took});

@@ -40,6 +40,7 @@ class Ledger {
   [[nodiscard]] const Meter& meter() const { return meter_; }
 
  private:
+  void left(Call& call);
   void finished(Call& call, int status, std::uint64_t bytes_out, bool stream);
   void tell(Call& call, int status, Duration took);
 

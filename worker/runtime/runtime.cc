@@ -4,171 +4,36 @@
 #include <optional>
 #include <utility>
 
-#include "base/random.h"
 #include "mcp/envelope.h"
-#include "mcp/repeat.h"
 #include "mcp/session.h"
 #include "rpc/errors.h"
-#include "worker/runtime/backends.h"
-#include "worker/runtime/catalog_cache.h"
-#include "worker/runtime/forward.h"
 #include "worker/runtime/front.h"
-#include "worker/runtime/ledger.h"
-#include "worker/runtime/listeners.h"
-#include "worker/runtime/sessions.h"
-#include "worker/runtime/store_watch.h"
+#include "worker/runtime/state.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr std::string_view kEchoPath = "/_ringside/echo";
-constexpr std::string_view kToolsChanged = R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})";
 constexpr auto kLookEvery = std::chrono::seconds(60);  // for sessions that expired
 // At an upstream that has failed: after the first, doubling to the second.
 constexpr Duration kLookAgainFirst = std::chrono::seconds(1);
 constexpr Duration kLookAgainMost = std::chrono::seconds(30);
-constexpr std::string_view kStoreDown = "the session store is not available";
-
-mcp::Response invalid_request() { return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Invalid Request"); }
-
-mcp::Response bad_params(std::string_view raw_id, std::string_view message) {
-  return rpc::jsonrpc_error(200, raw_id, mcp::kInvalidParamsCode, message);
-}
-
-mcp::Response fault_response(mcp::EnvelopeFault fault) {
-  switch (fault) {
-    case mcp::EnvelopeFault::kParse:
-      return rpc::jsonrpc_error(400, {}, mcp::kParseErrorCode, "Parse error");
-    case mcp::EnvelopeFault::kBatch:
-      return rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, "Batch requests are not supported");
-    default:
-      return invalid_request();
-  }
-}
-
-/// What a request gets whose session does not admit it; nothing when it does.
-std::optional<mcp::Response> refuse_session(SessionOutcome outcome) {
-  switch (outcome) {
-    case SessionOutcome::kAdmitted:
-      return std::nullopt;
-    case SessionOutcome::kUnknown:
-      return rpc::detail_error(404, "Session not found");
-    case SessionOutcome::kDenied:
-      return rpc::detail_error(403, "Session access denied");
-    case SessionOutcome::kExpired:
-      return rpc::detail_error(401, "Auth context expired");
-    case SessionOutcome::kUnavailable:
-      break;
-  }
-  return rpc::backend_down({}, kStoreDown, rpc::Origin::kModule);
-}
-
-mcp::Response empty_response(int status) {
-  mcp::Response response;
-  response.status = status;
-  return response;
-}
-
-/// What initialize asks for.
-struct Initialize {
-  std::string protocol_version;  ///< negotiated
-  std::string session_id;        ///< of the params; empty: none
-};
-
-/// Reads the params, or says what is wrong with them.
-std::optional<mcp::Response> read_initialize(const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
-                                             Initialize& asked) {
-  const auto invalid = [&] { return bad_params(envelope.id, "Invalid params"); };
-  if (!envelope.params.empty() && envelope.params.front() != '{') return invalid();
-  const auto version = reader.param("protocolVersion");
-  if (!version) return invalid();
-  if (!*version) return bad_params(envelope.id, "Missing protocolVersion");
-  auto decoded = mcp::decode_string(**version);
-  if (!decoded) return invalid();
-  if (!mcp::is_well_formed_version(*decoded)) {
-    return bad_params(envelope.id, "Unsupported protocolVersion: " + std::string(brief(*decoded)));
-  }
-  for (const std::string_view key : {"capabilities", "clientInfo"}) {
-    const auto value = reader.param(key);
-    if (!value || (*value && !(*value)->starts_with('{'))) return invalid();
-  }
-  for (const std::string_view key : {"session_id", "sessionId"}) {
-    const auto value = reader.param(key);
-    if (!value) return invalid();
-    if (!*value || !asked.session_id.empty()) continue;
-    auto id = mcp::decode_string(**value);
-    if (!id) return invalid();
-    asked.session_id = std::move(*id);
-  }
-  asked.protocol_version =
-      mcp::is_supported_version(*decoded) ? std::move(*decoded) : std::string(mcp::kProtocolVersions[0]);
-  return std::nullopt;
-}
 
 }  // namespace
 
-struct Runtime::State {
-  State(RuntimeOptions options_in, const Clock& clock_in, std::unique_ptr<SessionStore> store,
-        std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch_in,
-        Invalidate invalidate_in)
-      : options(std::move(options_in)),
-        clock(clock_in),
-        invalidate(std::move(invalidate_in)),
-        ledger(std::make_shared<Ledger>(LedgerOptions{options.slow_call, options.id_seed}, clock)),
-        sessions(options.session_ttl_ms, std::move(store), epoch_in),
-        epoch(epoch_in),
-        backends(std::make_shared<Backends>(std::move(upstreams))),
-        catalog(std::make_shared<CatalogCache>(
-            CatalogOptions{.ttl = options.catalog_ttl, .fetch_timeout = options.call_timeout}, clock, backends)),
-        forward(
-            std::make_shared<Forward>(options.call_timeout, options.max_body_bytes, clock, backends, catalog, ledger)) {
-    backends->on_tools_changed(
-        [weak = std::weak_ptr(catalog), weak_listeners = std::weak_ptr(listeners)](std::size_t upstream) {
-          const auto cache = weak.lock();
-          if (cache == nullptr) return;
-          const std::uint64_t news = cache->invalidate(upstream);
-          if (const auto all = weak_listeners.lock()) all->tell_all(kToolsChanged, news);
-        });
-  }
-
-  const RuntimeOptions options;
-  const Clock& clock;
-  const Invalidate invalidate;
-  const std::shared_ptr<Ledger> ledger;
-  const std::shared_ptr<Admissions> admissions = std::make_shared<Admissions>(options.admissions);
-  Sessions sessions;
-  const std::atomic<std::uint64_t>& epoch;
-  const std::shared_ptr<Listeners> listeners = std::make_shared<Listeners>(ledger);
-  const std::shared_ptr<Backends> backends;
-  const std::shared_ptr<CatalogCache> catalog;
-  const std::shared_ptr<Forward> forward;
-  std::unique_ptr<StoreWatch> store_watch;         // after the sessions, which it asks
-  mutable std::atomic<bool> asked_health = false;  // somebody wants to know how the upstreams are
-
-  void serve(const std::shared_ptr<Call>& call);
-  void look_after_streams();
-  void look_after_upstreams();
-  [[nodiscard]] Health health() const;
-  void answer(const std::shared_ptr<Call>& call, mcp::Response response) { ledger->answer(call, std::move(response)); }
-
- private:
-  void serve_post(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
-  void serve_get(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
-  void serve_delete(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms);
-  void dispatch(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader);
-  mcp::Response initialize(const mcp::Request& request, const mcp::Envelope& envelope,
-                           const mcp::EnvelopeReader& reader, const mcp::Caller& caller, std::int64_t now_ms);
-
-  // Of look_after_streams(), which one thread calls.
-  std::uint64_t looked_epoch_ = 0;
-  SteadyTime look_by_{};
-  bool looking_ = false;  // not all sessions have been asked of
-  struct Look {
-    SteadyTime at{};
-    Duration again = kLookAgainFirst;
-  };
-  std::vector<Look> looks_;  // by upstream
-};
+ForwardParts Runtime::State::forward_parts() {
+  return {backends,
+          federation,
+          ledger,
+          streams,
+          notices,
+          residents,
+          under_way,
+          [this](const std::string& session, const std::string& state) {
+            // A failure is logged; the state is said again from memory as long as this worker lives.
+            static_cast<void>(sessions.set_state(session, state).ok());
+          }};
+}
 
 Health Runtime::State::health() const {
   if (store_watch && !store_watch->good()) return Health::kNotReady;
@@ -179,6 +44,7 @@ Health Runtime::State::health() const {
 }
 
 void Runtime::State::look_after_upstreams() {
+  if (options.mode == "off") return;  // nothing is asked for, so nothing is opened
   const SteadyTime now = clock.now();
   const bool asked = asked_health.load(std::memory_order_relaxed);
   const auto all = backends->statuses();
@@ -186,11 +52,11 @@ void Runtime::State::look_after_upstreams() {
   for (std::size_t index = 0; index < all.size(); ++index) {
     const bool failed = all[index].state == "failed";
     Look& look = looks_[index];
-    if (!failed) look.again = kLookAgainFirst;
+    if (!failed || look.again == Duration(0)) look.again = kLookAgainFirst;
     if ((!failed && !(asked && all[index].state == "idle")) || now < look.at) continue;
     look.at = now + look.again;
     look.again = std::min(2 * look.again, kLookAgainMost);
-    catalog->look_at(index);
+    federation->look_at(index);
   }
 }
 
@@ -202,28 +68,47 @@ void Runtime::State::serve(const std::shared_ptr<Call>& call) {
     echo.body = std::move(request.body);
     return answer(call, std::move(echo));
   }
+  if (options.mode == "off") return answer(call, rpc::detail_error(503, "Ringside is off"));
   if (auto refusal = refuse_head(request, options.max_body_bytes)) return answer(call, std::move(*refusal));
+  if (!federation->knows_server(request.server_id)) return answer(call, rpc::detail_error(404, "Server not found"));
   const std::int64_t now_ms = clock.wall_ms();
   const auto caller = mcp::caller_of(request, now_ms);
-  if (!caller) {
-    const bool expired = caller.error().code == Code::kTimeout;
-    return answer(call, expired ? rpc::detail_error(401, "Auth context expired")
-                                : rpc::detail_error(400, "Invalid auth context"));
-  }
+  if (!caller) return answer(call, refuse_caller(caller.error()));
   if (request.method == "POST") return serve_post(call, *caller, now_ms);
   call->notes().method = request.method == "DELETE" ? Method::kEnd : Method::kListen;
   if (request.method == "DELETE") return serve_delete(call, *caller, now_ms);
   serve_get(call, *caller, now_ms);
 }
 
-void Runtime::State::serve_get(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms) {
+SessionOutcome Runtime::State::enter(const mcp::Request& request, const std::string& id, const mcp::Caller& caller,
+                                     std::int64_t now_ms, Sessions::Record& record) {
+  return request.relayed ? sessions.enter_admitted(id, now_ms, record)
+                         : sessions.enter(id, request.server_id, caller, now_ms, record);
+}
+
+void Runtime::State::serve_get(const CallRef& call, const mcp::Caller& caller, std::int64_t now_ms) {
   const mcp::Request& request = call->request();
   const std::string id = mcp::find_session_id(request);
   if (id.empty() || request.method != "GET" || !call->streams()) return answer(call, refuse_method(!id.empty()));
-  if (auto refusal = refuse_session(sessions.enter(id, request.server_id, caller, now_ms))) {
+  Sessions::Record session;
+  if (auto refusal = refuse_session(enter(request, id, caller, now_ms, session))) {
     return answer(call, std::move(*refusal));
   }
-  listeners->add(call, id);
+  const bool here = homes->is_here(call, session, [weak = weak_from_this(), call](const Sessions::Record& record) {
+    if (const auto self = weak.lock()) self->listen(call, record);
+  });
+  if (here) listen(call, session);
+}
+
+void Runtime::State::listen(const CallRef& call, const Sessions::Record& session) {
+  if (const auto last = call->request().headers.get("last-event-id"); !last.empty()) {
+    streams->resume(call, *session, std::string(last));
+  } else if (!streams->listen(call, *session)) {
+    return;
+  }
+  const PersonaRef persona = forward->persona_of(*session);
+  for (const std::size_t upstream : residents->listens(session->id)) backends->listen(upstream, persona);
+  for (std::size_t upstream = 0; upstream < backends->size(); ++upstream) backends->listen(upstream, nullptr);
 }
 
 void Runtime::State::look_after_streams() {
@@ -233,18 +118,36 @@ void Runtime::State::look_after_streams() {
   if (!looking_) return;
   looked_epoch_ = now_epoch;
   look_by_ = now + kLookEvery;
-  looking_ = !listeners->end_sessions(
-      [this, now_ms = clock.wall_ms()](const std::string& session) { return sessions.gone(session, now_ms); });
+  const std::int64_t now_ms = clock.wall_ms();
+  const auto gone = [&](const std::string& session) { return has_ended(session, now_ms); };
+  const bool streams_done = streams->end_sessions(gone);
+  const auto names = residents->after(looked_, StreamBook::kMostAsked);
+  for (const std::string& name : names) static_cast<void>(gone(name));
+  looked_ = names.size() < StreamBook::kMostAsked ? std::string() : names.back();
+  looking_ = !streams_done || !looked_.empty();
 }
 
-void Runtime::State::serve_delete(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms) {
+bool Runtime::State::has_ended(const std::string& session, std::int64_t now_ms) {
+  if (!sessions.gone(session, now_ms)) return false;
+  questions->end_session(session);
+  residents->end_session(session);
+  backends->end(session);
+  return true;
+}
+
+void Runtime::State::serve_delete(const CallRef& call, const mcp::Caller& caller, std::int64_t now_ms) {
   const mcp::Request& request = call->request();
   const std::string id = mcp::find_session_id(request);
   if (id.empty()) return answer(call, refuse_method(false));
-  SessionOutcome outcome = sessions.enter(id, request.server_id, caller, now_ms);
+  Sessions::Record session;
+  SessionOutcome outcome = sessions.enter(id, request.server_id, caller, now_ms, session);
   if (outcome == SessionOutcome::kAdmitted) {
     outcome = sessions.erase(id);
-    listeners->end_session(id);
+    // What lives in another worker ends when that hears of the new epoch.
+    streams->end_session(id);
+    questions->end_session(id);
+    residents->end_session(id);
+    backends->end(id);
   }
   // The first try has ended it.
   if (outcome == SessionOutcome::kUnknown && request.retry) return answer(call, empty_response(204));
@@ -253,86 +156,17 @@ void Runtime::State::serve_delete(const std::shared_ptr<Call>& call, const mcp::
   invalidate([kept = ledger, call] { kept->answer(call, empty_response(204)); });
 }
 
-void Runtime::State::serve_post(const std::shared_ptr<Call>& call, const mcp::Caller& caller, std::int64_t now_ms) {
-  // One reader a thread, which keeps its memory warm. Neither is looked at once the call is answered, so that a door
-  // may serve its next call from inside an answer.
-  thread_local mcp::EnvelopeReader reader;
-  thread_local mcp::Envelope envelope;
-  const mcp::Request& request = call->request();
-  const mcp::EnvelopeFault fault = reader.read(request.body, envelope);
-  if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
-  call->notes().method = envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
-                         : envelope.kind == mcp::Envelope::Kind::kRequest    ? method_of(envelope.method)
-                                                                             : Method::kOther;
-  if (envelope.kind == mcp::Envelope::Kind::kRequest) {
-    const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
-    auto ticket = admissions->admit(
-        {static_cast<std::uint32_t>(call->door()), caller.owner, envelope.method, trace_of(request), now_ns});
-    if (ticket == nullptr) return answer(call, too_many_calls());
-    call->hold(std::move(ticket));
-  }
-  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") {
-    return answer(call, initialize(request, envelope, reader, caller, now_ms));
-  }
-  if (const std::string id = mcp::find_session_id(request); !id.empty()) {
-    const SessionOutcome outcome = sessions.enter(id, request.server_id, caller, now_ms);
-    if (outcome == SessionOutcome::kUnavailable) {
-      return answer(call, rpc::backend_down(envelope.id, kStoreDown, rpc::Origin::kModule));
-    }
-    if (auto refusal = refuse_session(outcome)) return answer(call, std::move(*refusal));
-  }
-  dispatch(call, envelope, reader);
-}
-
-void Runtime::State::dispatch(const std::shared_ptr<Call>& call, const mcp::Envelope& envelope,
-                              const mcp::EnvelopeReader& reader) {
-  if (envelope.kind == mcp::Envelope::Kind::kNotification) return answer(call, empty_response(202));
-  if (call->request().retry && mcp::repeat_of(envelope) == mcp::Repeat::kNever) {
-    return answer(call, rpc::outcome_unknown(envelope.id));
-  }
-  // An answer to a question of ours; but we ask none.
-  if (envelope.kind == mcp::Envelope::Kind::kResponse) return answer(call, invalid_request());
-  if (envelope.method == "ping") return answer(call, result_response(envelope.id, "{}"));
-  if (envelope.method == "tools/call") return forward->call_tool(call, envelope, reader);
-  if (envelope.method == "tools/list") return forward->list_tools(call, envelope, reader);
-  const std::string message = "Method not found: " + std::string(brief(envelope.method));
-  answer(call, rpc::jsonrpc_error(200, envelope.id, mcp::kMethodNotFoundCode, message));
-}
-
-mcp::Response Runtime::State::initialize(const mcp::Request& request, const mcp::Envelope& envelope,
-                                         const mcp::EnvelopeReader& reader, const mcp::Caller& caller,
-                                         std::int64_t now_ms) {
-  Initialize asked;
-  if (auto refusal = read_initialize(envelope, reader, asked)) return std::move(*refusal);
-  std::string id = mcp::find_session_id(request);
-  if (id.empty()) id = std::move(asked.session_id);
-  if (id.empty()) id = random_uuid4();
-  if (!mcp::is_valid_session_id(id)) return bad_params(envelope.id, "Invalid params");
-  switch (sessions.open(id, request.server_id, caller, asked.protocol_version, now_ms)) {
-    case SessionOutcome::kAdmitted:
-      break;
-    case SessionOutcome::kUnavailable:
-      return rpc::backend_down(envelope.id, kStoreDown, rpc::Origin::kModule);
-    default:
-      return rpc::jsonrpc_error(200, envelope.id, mcp::kAccessDeniedCode, "Access denied");
-  }
-  mcp::Response response = result_response(
-      envelope.id, R"({"protocolVersion":)" + mcp::encode_string(asked.protocol_version) +
-                       R"(,"capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"ringside","version":)" +
-                       mcp::encode_string(options.version) + "}}");
-  response.headers.set("mcp-session-id", std::move(id));
-  return response;
-}
-
-Runtime::Runtime(RuntimeOptions options, const Clock& clock, std::unique_ptr<SessionStore> store,
+Runtime::Runtime(RuntimeOptions options, const Clock& clock, Stores stores,
                  std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
                  Invalidate invalidate)
-    : state_(std::make_shared<State>(std::move(options), clock, std::move(store), std::move(upstreams), epoch,
+    : state_(std::make_shared<State>(std::move(options), clock, std::move(stores), std::move(upstreams), epoch,
                                      std::move(invalidate))) {}
 
 Runtime::~Runtime() {
-  state_->listeners->end_all();
+  if (state_->options.relay) state_->options.relay->close();
+  state_->streams->end_all();
   state_->backends->close();
+  if (state_->writer) state_->writer->stop();
 }
 
 void Runtime::serve(const std::shared_ptr<Call>& call) {
@@ -353,7 +187,8 @@ Health Runtime::ask_health() const {
   state_->asked_health.store(true, std::memory_order_relaxed);
   return state_->health();
 }
-void Runtime::end_streams() { state_->listeners->end_all(); }
+void Runtime::end_streams() { state_->streams->end_all(); }
+void Runtime::leave_home() { state_->homes->leave(); }
 const RuntimeOptions& Runtime::options() const { return state_->options; }
 RuntimeStats Runtime::stats() const {
   RuntimeStats stats = state_->ledger->stats();
@@ -361,7 +196,7 @@ RuntimeStats Runtime::stats() const {
   return stats;
 }
 RuntimeMeters Runtime::meters() const {
-  return {state_->ledger->meter().read(), state_->sessions.stats(), state_->listeners->open()};
+  return {state_->ledger->meter().read(), state_->sessions.stats(), state_->streams->open()};
 }
 std::vector<UpstreamStatus> Runtime::upstreams() const { return state_->backends->statuses(); }
 

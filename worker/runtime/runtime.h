@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "worker/federation/federation.h"
 #include "worker/runtime/admissions.h"
 #include "worker/runtime/call.h"
 #include "worker/runtime/health.h"
 #include "worker/runtime/meter.h"
+#include "worker/runtime/relay.h"
 #include "worker/runtime/sessions.h"
 #include "worker/store/store.h"
 #include "worker/upstream/upstream.h"
@@ -28,13 +30,17 @@ struct RuntimeOptions {
   std::size_t max_body_bytes = 64ULL << 20U;
   Duration call_timeout = std::chrono::seconds(60);
   std::int64_t session_ttl_ms = 3'600'000;
-  Duration catalog_ttl = std::chrono::seconds(30);
+  std::int64_t event_ttl_ms = 3'600'000;  ///< how long a client may come back for what it has missed
+  FederationOptions federation = {};
   AdmissionOptions admissions = {};
-  bool transport_echo = false;  ///< answer POST /_ringside/echo with its own body
+  bool transport_echo = false;        ///< answer POST /_ringside/echo with its own body
+  bool edge_requires_session = true;  ///< of a POST that comes from the edge
   std::string version;
   std::string mode = "full";  ///< what HealthCheck says
   Duration slow_call{0};      ///< a call that takes as long gets a line in the log; 0: none does
   std::uint64_t id_seed = 0;  ///< of the ids of calls that bring none; of this worker alone
+  std::string home;           ///< where other workers reach this one (`MACHINE|ADDRESS`); empty: there are no others
+  std::shared_ptr<Relay> relay = {};  ///< null with an empty home
 };
 
 struct RuntimeStats {
@@ -53,10 +59,10 @@ struct RuntimeMeters {
 
 class Runtime {
  public:
-  /// `epoch` is the page's counter (or any counter, in a test); it outlives the runtime.
-  Runtime(RuntimeOptions options, const Clock& clock, std::unique_ptr<SessionStore> store,
-          std::vector<std::unique_ptr<Upstream>> upstreams, const std::atomic<std::uint64_t>& epoch,
-          Invalidate invalidate);
+  /// `epoch` is the page's counter (or any counter, in a test); it outlives the runtime. Without an event log streams
+  /// are not numbered, and nobody can come back to one.
+  Runtime(RuntimeOptions options, const Clock& clock, Stores stores, std::vector<std::unique_ptr<Upstream>> upstreams,
+          const std::atomic<std::uint64_t>& epoch, Invalidate invalidate);
   ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
@@ -64,7 +70,8 @@ class Runtime {
   /// Answers `call` exactly once, perhaps before this returns. Any thread.
   void serve(const std::shared_ptr<Call>& call);
 
-  /// Once in a while: ends streams whose session has ended, at another worker perhaps. May ask the store.
+  /// Once in a while: ends streams and conversations whose session has ended, at another worker perhaps. May ask the
+  /// store.
   void look_after_streams();
   /// About once a second: asks upstreams that have failed whether they are back, so that health comes back without a
   /// call; and, once somebody has asked for health, those that nobody has called yet.
@@ -77,6 +84,9 @@ class Runtime {
   [[nodiscard]] Health ask_health() const;
   /// Ends the streams that nothing else ends, so that the doors can drain. From now on new ones end at once.
   void end_streams();
+  /// The sessions that live here may live elsewhere from now on: what was under way for them is done. May ask the
+  /// store.
+  void leave_home();
 
   [[nodiscard]] const RuntimeOptions& options() const;
   [[nodiscard]] RuntimeStats stats() const;

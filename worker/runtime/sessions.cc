@@ -58,9 +58,7 @@ Sessions::Hit Sessions::look_up(const std::string& id, std::string_view server_i
   if (entry.epoch != epoch || now_ms > entry.seen_ms + ttl_ms_) return {};
   if (mcp::admit(*entry.record, server_id, caller, now_ms) != mcp::Admission::kAdmitted) return {};
   shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
-  Hit hit{true, slide(entry, now_ms), nullptr};
-  if (is_new_proof(*entry.record, caller, now_ms)) hit.to_prove = entry.record;
-  return hit;
+  return {true, slide(entry, now_ms), is_new_proof(*entry.record, caller, now_ms), entry.record};
 }
 
 bool Sessions::slide(Entry& entry, std::int64_t now_ms) const {
@@ -117,46 +115,81 @@ void Sessions::forget(const std::string& id) {
   shard.by_id.erase(found);
 }
 
-Result<bool> Sessions::replace(mcp::SessionRecord record) {
+Result<Sessions::Record> Sessions::replace(mcp::SessionRecord record) {
   const std::uint64_t epoch = epoch_.load(std::memory_order_acquire);
   if (!RS_TRY(store_->update(record))) {
     forget(record.id);
-    return false;
+    return Record();
   }
-  keep(std::make_shared<const mcp::SessionRecord>(std::move(record)), epoch);
-  return true;
+  auto shared = std::make_shared<const mcp::SessionRecord>(std::move(record));
+  keep(shared, epoch);
+  return Record(std::move(shared));
 }
 
-SessionOutcome Sessions::prove(mcp::SessionRecord record, const mcp::Caller& caller, std::int64_t now_ms) {
-  record.fingerprint = caller.fingerprint;
-  record.auth_expires_ms = caller.expires_ms;
-  record.seen_ms = now_ms;
-  const auto replaced = replace(std::move(record));
+SessionOutcome Sessions::prove(Record& record, const mcp::Caller& caller, std::int64_t now_ms) {
+  mcp::SessionRecord proven = *record;
+  proven.fingerprint = caller.fingerprint;
+  proven.auth_expires_ms = caller.expires_ms;
+  proven.seen_ms = now_ms;
+  auto replaced = replace(std::move(proven));
   if (!replaced) return SessionOutcome::kUnavailable;
-  return *replaced ? SessionOutcome::kAdmitted : SessionOutcome::kUnknown;
+  record = std::move(*replaced);
+  return record ? SessionOutcome::kAdmitted : SessionOutcome::kUnknown;
+}
+
+Result<Sessions::Record> Sessions::claim(const Record& record, std::string_view expected, std::string_view mine) {
+  const std::uint64_t epoch = epoch_.load(std::memory_order_acquire);
+  auto home = RS_TRY(store_->claim(record->id, expected, mine));
+  if (!home) {
+    forget(record->id);
+    return Record();
+  }
+  auto changed = std::make_shared<mcp::SessionRecord>(*record);
+  changed->home = std::move(*home);
+  keep(changed, epoch);
+  return Record(std::move(changed));
+}
+
+SessionOutcome Sessions::enter_admitted(const std::string& id, std::int64_t now_ms, Record& record) {
+  const std::uint64_t epoch = epoch_.load(std::memory_order_acquire);
+  {
+    Shard& shard = shard_of(id);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.by_id.find(id);
+    if (found != shard.by_id.end() && found->second->epoch == epoch && now_ms <= found->second->seen_ms + ttl_ms_) {
+      record = found->second->record;
+      return SessionOutcome::kAdmitted;
+    }
+  }
+  auto known = read(id, now_ms);
+  if (!known) return SessionOutcome::kUnavailable;
+  record = std::move(*known);
+  return record ? SessionOutcome::kAdmitted : SessionOutcome::kUnknown;
 }
 
 SessionOutcome Sessions::enter(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
-                               std::int64_t now_ms) {
+                               std::int64_t now_ms, Record& record) {
   if (!mcp::is_valid_session_id(id)) return SessionOutcome::kUnknown;
   Hit hit = look_up(id, server_id, caller, now_ms);
   if (!hit.admitted) {
-    const auto record = read(id, now_ms);
-    if (!record) return SessionOutcome::kUnavailable;
-    if (!*record) return SessionOutcome::kUnknown;
-    const auto admission = mcp::admit(**record, server_id, caller, now_ms);
+    auto known = read(id, now_ms);
+    if (!known) return SessionOutcome::kUnavailable;
+    if (!*known) return SessionOutcome::kUnknown;
+    hit.record = std::move(*known);
+    const auto admission = mcp::admit(*hit.record, server_id, caller, now_ms);
     if (admission != mcp::Admission::kAdmitted) return outcome_of(admission);
     hit.touch = slide(id, now_ms);
-    if (is_new_proof(**record, caller, now_ms)) hit.to_prove = *record;
+    hit.prove = is_new_proof(*hit.record, caller, now_ms);
   }
-  if (hit.to_prove) return prove(*hit.to_prove, caller, now_ms);
+  record = std::move(hit.record);
+  if (hit.prove) return prove(record, caller, now_ms);
   // A touch that fails has been logged; the next one may do. The session itself is fine.
   if (hit.touch) static_cast<void>(store_->touch(id, now_ms).ok());
   return SessionOutcome::kAdmitted;
 }
 
 SessionOutcome Sessions::open(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
-                              std::string_view protocol_version, std::int64_t now_ms) {
+                              std::string_view protocol_version, std::string_view client, std::int64_t now_ms) {
   expire_now_and_then(now_ms);
   mcp::SessionRecord record;
   record.id = id;
@@ -165,6 +198,7 @@ SessionOutcome Sessions::open(const std::string& id, std::string_view server_id,
   record.fingerprint = caller.fingerprint;
   record.auth_expires_ms = caller.expires_ms;
   record.protocol_version = protocol_version;
+  record.client = client;
   record.created_ms = now_ms;
   record.seen_ms = now_ms;
   // Twice: the session that is in the way may end between the two questions.
@@ -187,6 +221,7 @@ SessionOutcome Sessions::open(const std::string& id, std::string_view server_id,
       again.auth_expires_ms = caller.expires_ms;
     }
     again.protocol_version = protocol_version;
+    again.client = client;
     again.seen_ms = now_ms;
     const auto replaced = replace(std::move(again));
     if (!replaced) return SessionOutcome::kUnavailable;

@@ -37,13 +37,27 @@ class Sessions {
   /// `epoch` outlives it.
   Sessions(std::int64_t ttl_ms, std::unique_ptr<SessionStore> store, const std::atomic<std::uint64_t>& epoch);
 
+  /// A session as it was known at one moment; immutable.
+  using Record = std::shared_ptr<const mcp::SessionRecord>;
+
   /// Finds the session, judges the caller by mcp::admit, and slides the session's time. A context that proves the owner
   /// anew replaces the proof on record. No store access while the cache has the answer.
+  /// `record` is set when it admits.
   [[nodiscard]] SessionOutcome enter(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
-                                     std::int64_t now_ms);
+                                     std::int64_t now_ms, Record& record);
+  /// The same for a request that another worker has admitted already.
+  [[nodiscard]] SessionOutcome enter_admitted(const std::string& id, std::int64_t now_ms, Record& record);
   /// The same for initialize, which also makes the session when there is none (never kUnknown or kExpired: kDenied).
   [[nodiscard]] SessionOutcome open(const std::string& id, std::string_view server_id, const mcp::Caller& caller,
-                                    std::string_view protocol_version, std::int64_t now_ms);
+                                    std::string_view protocol_version, std::string_view client, std::int64_t now_ms);
+  /// Makes `mine` the session's home if it still lives at `expected`. The record that stands afterwards; null: the
+  /// session is gone.
+  [[nodiscard]] Result<Record> claim(const Record& record, std::string_view expected, std::string_view mine);
+  /// What the store says of it now; null: there is none.
+  [[nodiscard]] Result<Record> look_again(const std::string& id, std::int64_t now_ms) { return read(id, now_ms); }
+  /// What lives there has no home any more.
+  [[nodiscard]] Status release(std::string_view home) { return store_->release(home); }
+  [[nodiscard]] Status set_state(const std::string& id, std::string_view state) { return store_->set_state(id, state); }
   /// True when the store says that there is no such session (any more).
   [[nodiscard]] bool gone(const std::string& id, std::int64_t now_ms);
   /// Whether the store does its work. Asks it.
@@ -53,8 +67,6 @@ class Sessions {
   [[nodiscard]] SessionOutcome erase(const std::string& id);
 
  private:
-  using Record = std::shared_ptr<const mcp::SessionRecord>;
-
   struct Entry {
     Record record;
     std::uint64_t epoch = 0;     ///< read before the record was read from the store
@@ -70,7 +82,8 @@ class Sessions {
   struct Hit {
     bool admitted = false;  ///< false: ask the store
     bool touch = false;     ///< the store's time is due
-    Record to_prove;        ///< set when the caller brings a newer proof than this record's
+    bool prove = false;     ///< the caller brings a newer proof than the record's
+    Record record;
   };
 
   [[nodiscard]] Shard& shard_of(std::string_view id);
@@ -78,14 +91,14 @@ class Sessions {
                             std::int64_t now_ms);
   [[nodiscard]] Result<Record> read(const std::string& id, std::int64_t now_ms);
   /// Replaces the record on file by one with the caller's proof.
-  [[nodiscard]] SessionOutcome prove(mcp::SessionRecord record, const mcp::Caller& caller, std::int64_t now_ms);
+  [[nodiscard]] SessionOutcome prove(Record& record, const mcp::Caller& caller, std::int64_t now_ms);
   void keep(Record record, std::uint64_t epoch);
   /// True when the store's time is due.
   bool slide(Entry& entry, std::int64_t now_ms) const;
   bool slide(const std::string& id, std::int64_t now_ms);
   void forget(const std::string& id);
-  /// Writes a changed record; false when the session is gone.
-  [[nodiscard]] Result<bool> replace(mcp::SessionRecord record);
+  /// Writes a changed record; null when the session is gone.
+  [[nodiscard]] Result<Record> replace(mcp::SessionRecord record);
   void expire_now_and_then(std::int64_t now_ms);
 
   const std::int64_t ttl_ms_;

@@ -74,6 +74,10 @@ class BuiltinUpstream final : public Upstream {
   void send(UpstreamRequest request, UpstreamDone done) override;
   void cancel(std::uint64_t id) override { wake(id, Error{Code::kCancelled, 0, "cancelled"}); }
   void on_tools_changed(std::function<void()> /*changed*/) override {}  // they never do
+  [[nodiscard]] std::shared_ptr<const std::string> introduction() const override {
+    static const auto kIntroduction = std::make_shared<const std::string>(R"({"capabilities":{"tools":{}}})");
+    return kIntroduction;
+  }
   [[nodiscard]] UpstreamStatus status() const override;
 
  private:

@@ -10,6 +10,8 @@
 namespace ringside::worker {
 namespace {
 
+constexpr std::string_view kEveryCapability = R"({"roots":{"listChanged":true},"sampling":{},"elicitation":{}})";
+
 std::optional<std::uint64_t> number(std::string_view raw) {
   std::uint64_t value = 0;
   const auto [end, fault] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
@@ -17,16 +19,41 @@ std::optional<std::uint64_t> number(std::string_view raw) {
   return value;
 }
 
+Incoming notification(const mcp::EnvelopeReader& reader, std::string method) {
+  using Kind = Incoming::Kind;
+  using List = UpstreamSink::List;
+  constexpr std::pair<std::string_view, List> kLists[] = {
+      {"notifications/tools/list_changed", List::kTools},
+      {"notifications/prompts/list_changed", List::kPrompts},
+      {"notifications/resources/list_changed", List::kResources},
+  };
+  for (const auto& [name, list] : kLists) {
+    if (method == name) return {.kind = Kind::kListChanged, .method = std::move(method), .list = list};
+  }
+  if (method == "notifications/cancelled") return {.kind = Kind::kCancelled, .method = std::move(method)};
+  if (method == "notifications/progress") {
+    const auto token = reader.param("progressToken");
+    const auto id = token.ok() && *token ? number(**token) : std::nullopt;
+    return {.kind = Kind::kProgress, .id = id, .method = std::move(method)};
+  }
+  return {.kind = Kind::kNotice, .method = std::move(method)};
+}
+
 }  // namespace
 
-std::string initialize_request(std::string_view client_version) {
+std::string initialize_request(std::string_view client_version, const PersonaRef& persona) {
   std::string text = R"({"jsonrpc":"2.0","id":)" + std::to_string(kInitializeId);
-  text += R"(,"method":"initialize","params":{"protocolVersion":")";
-  text += mcp::kProtocolVersions[0];
-  text += R"(","capabilities":{},"clientInfo":{"name":"ringside","version":)";
-  text += mcp::encode_string(client_version);
-  text += "}}}";
-  return text;
+  text += R"(,"method":"initialize","params":{"protocolVersion":)";
+  text += mcp::encode_string(persona && !persona->version.empty() ? persona->version : mcp::kProtocolVersions[0]);
+  text += R"(,"capabilities":)";
+  text += !persona ? kEveryCapability : persona->capabilities.empty() ? "{}" : std::string_view(persona->capabilities);
+  text += R"(,"clientInfo":)";
+  if (persona && !persona->client_info.empty()) {
+    text += persona->client_info;
+  } else {
+    text.append(R"({"name":"ringside","version":)").append(mcp::encode_string(client_version)).append("}");
+  }
+  return text += "}}";
 }
 
 std::string cancelled_notification(std::uint64_t id, std::string_view reason) {
@@ -43,20 +70,52 @@ Incoming understand(mcp::EnvelopeReader& reader, const std::string& message) {
   if (reader.read(message, envelope) != mcp::EnvelopeFault::kNone) return {};
   switch (envelope.kind) {
     case mcp::Envelope::Kind::kResponse:
-      return {Incoming::Kind::kAnswer, number(envelope.id), {}};
+      return {.kind = Incoming::Kind::kAnswer, .id = number(envelope.id)};
     case mcp::Envelope::Kind::kNotification:
-      if (envelope.method == "notifications/tools/list_changed") return {Incoming::Kind::kToolsChanged, {}, {}};
-      if (envelope.method != "notifications/progress") return {Incoming::Kind::kNotice, {}, {}};
-      if (const auto token = reader.param("progressToken"); token.ok() && *token) {
-        return {Incoming::Kind::kProgress, number(**token), {}};
-      }
-      return {Incoming::Kind::kNotice, {}, {}};
+      return notification(reader, std::move(envelope.method));
     case mcp::Envelope::Kind::kRequest:
       break;
   }
-  auto reply = envelope.method == "ping" ? mcp::result_body(envelope.id, "{}")
-                                         : mcp::error_body(envelope.id, mcp::kMethodNotFoundCode, "Method not found");
-  return {Incoming::Kind::kQuestion, std::nullopt, std::move(reply)};
+  return {.kind = Incoming::Kind::kQuestion, .method = std::move(envelope.method), .raw_id = std::string(envelope.id)};
+}
+
+std::string refusal_of(const Incoming& question) {
+  return question.method == "ping" ? mcp::result_body(question.raw_id, "{}")
+                                   : mcp::error_body(question.raw_id, mcp::kMethodNotFoundCode, "Method not found");
+}
+
+void Announcer::attach(std::size_t index, std::shared_ptr<UpstreamSink> sink) {
+  index_ = index;
+  sink_ = std::move(sink);
+}
+
+void Announcer::tell(const PersonaRef& persona, Incoming incoming, std::string message) const {
+  const bool is_list = incoming.kind == Incoming::Kind::kListChanged;
+  if (is_list && incoming.list == UpstreamSink::List::kTools && tools_changed_) tools_changed_();
+  if (!sink_) return;
+  if (is_list) return sink_->list_changed(index_, persona, incoming.list);
+  sink_->notice(index_, persona, std::move(incoming.method), std::move(message));
+}
+
+bool Announcer::ask(const PersonaRef& persona, UpstreamQuestion question) const {
+  return sink_ && sink_->question(index_, persona, std::move(question));
+}
+
+void Announcer::reopened(const PersonaRef& persona) const {
+  if (sink_) sink_->reopened(index_, persona);
+}
+
+void Announcer::introduce(std::string_view initialize_answer) {
+  const auto result = mcp::member(initialize_answer, "result");
+  if (!result) return;
+  auto introduction = std::make_shared<const std::string>(*result);
+  const std::lock_guard lock(mutex_);
+  introduction_ = std::move(introduction);
+}
+
+std::shared_ptr<const std::string> Announcer::introduction() const {
+  const std::lock_guard lock(mutex_);
+  return introduction_;
 }
 
 Result<std::string> agreed_version(std::string_view upstream, std::string_view answer) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 #include "base/log.h"
@@ -37,7 +38,17 @@ std::size_t stated_length(const mcp::Headers& headers) {
 
 bool is_success(int http_status) { return http_status >= 200 && http_status < 300; }
 
+bool is_json_lines(std::string_view content_type) {
+  constexpr std::string_view kNames[] = {"application/x-ndjson", "application/ndjson", "application/jsonl"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](std::string_view name) { return is_media_type(content_type, name); });
+}
+
 }  // namespace
+
+bool is_media_type(std::string_view content_type, std::string_view type) {
+  return same_text(media_type(content_type), type);
+}
 
 Post::Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size_t max_body_bytes,
            mcp::EnvelopeReader& reader, Hooks hooks)
@@ -46,25 +57,27 @@ Post::Post(std::string_view upstream, std::optional<std::uint64_t> id, std::size
       max_body_bytes_(max_body_bytes),
       reader_(reader),
       hooks_(std::move(hooks)),
-      events_(max_body_bytes) {}
+      events_(max_body_bytes),
+      lines_(max_body_bytes) {}
 
 void Post::on_head(int status, const mcp::Headers& headers) {
   http_status_ = status;
   session_id_ = headers.get("mcp-session-id");
   content_type_ = headers.get("content-type");
-  const auto type = media_type(content_type_);
   form_ = Form::kOther;
   if (!id_) return;
-  if (same_text(type, "application/json")) {
+  if (is_media_type(content_type_, "application/json")) {
     form_ = Form::kJson;
     body_.reserve(std::min(stated_length(headers), kMaxTrustedLength) + mcp::kBodyPadding);
-  } else if (same_text(type, "text/event-stream") && is_success(status)) {
+  } else if (is_media_type(content_type_, mcp::kEventStream) && is_success(status)) {
     form_ = Form::kEvents;
+  } else if (is_json_lines(content_type_) && is_success(status)) {
+    form_ = Form::kLines;
   }
 }
 
 http::Flow Post::on_data(std::string_view bytes) {
-  if (form_ == Form::kEvents) return feed_events(bytes);
+  if (is_stream()) return feed_stream(bytes);
   if (form_ != Form::kJson) return discard(bytes);
   if (bytes.size() > max_body_bytes_ - body_.size()) {
     too_large_ = true;
@@ -74,31 +87,45 @@ http::Flow Post::on_data(std::string_view bytes) {
   return http::Flow::kMore;
 }
 
-http::Flow Post::feed_events(std::string_view bytes) {
+http::Flow Post::feed_stream(std::string_view bytes) {
   if (finished_ && discard(bytes) == http::Flow::kStop) return http::Flow::kStop;
   reader_is_slow_ = false;
-  too_large_ = !events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); }).ok();
+  const Status fed = form_ == Form::kEvents
+                         ? events_.feed(bytes, [this](mcp::SseEvent&& one) { event(std::move(one)); })
+                         : lines_.feed(bytes, [this](std::string_view one) { message(mcp::padded_copy(one)); });
+  too_large_ = !fed.ok();
   if (too_large_) return http::Flow::kStop;
   return reader_is_slow_ && !finished_ ? http::Flow::kWait : http::Flow::kMore;
 }
 
 void Post::on_done(const Status& status) {
+  if (form_ == Form::kLines && status.ok() && !too_large_) {  // the last line may have no end
+    static_cast<void>(lines_.feed("\n", [this](std::string_view one) { message(mcp::padded_copy(one)); }).ok());
+  }
   if (!finished_) finish(conclude(status));
   if (hooks_.over) hooks_.over();
   hooks_ = {};
 }
 
 void Post::event(mcp::SseEvent&& event) {
-  if (event.data.empty()) return;
-  auto incoming = understand(reader_, event.data);
+  if (event.id) last_event_id_ = std::move(*event.id);
+  if (event.retry_ms) retry_ms_ = event.retry_ms;
+  message(std::move(event.data));
+}
+
+void Post::message(std::string text) {
+  if (text.empty()) return;
+  auto incoming = understand(reader_, text);
   using Kind = Incoming::Kind;
   if (incoming.kind == Kind::kAnswer && incoming.id == id_ && !finished_) {
-    finish(std::move(event.data));
+    finish(std::move(text));
     if (hooks_.lingers) hooks_.lingers();
   } else if ((incoming.kind == Kind::kProgress || incoming.kind == Kind::kNotice) && hooks_.notice && !finished_) {
-    reader_is_slow_ = !hooks_.notice(std::move(event.data)) || reader_is_slow_;
+    reader_is_slow_ = !hooks_.notice(std::move(text)) || reader_is_slow_;
+  } else if (incoming.kind == Kind::kQuestion && hooks_.question && !finished_) {
+    hooks_.question(std::move(incoming), std::move(text));
   } else if (hooks_.message) {
-    hooks_.message(std::move(incoming));
+    hooks_.message(std::move(incoming), std::move(text));
   }
 }
 
@@ -110,7 +137,8 @@ http::Flow Post::discard(std::string_view bytes) {
 void Post::finish(Result<std::string> answer) {
   finished_ = true;
   const auto result = std::exchange(hooks_.result, nullptr);
-  result({std::move(answer), http_status_, std::move(session_id_)});
+  const bool broke_off = is_stream() && !answer.ok() && !too_large_;
+  result({std::move(answer), http_status_, std::move(session_id_), broke_off, std::move(last_event_id_), retry_ms_});
 }
 
 Result<std::string> Post::conclude(const Status& status) {
@@ -122,7 +150,7 @@ Result<std::string> Post::conclude(const Status& status) {
   }
   // A body that we gave up reading ends as cancelled by us: what it was decides, not that.
   if (form_ != Form::kOther && !status.ok()) return status.error();
-  if (form_ == Form::kEvents) return no_answer("the stream ended without an answer");
+  if (is_stream()) return no_answer("the stream ended without an answer");
   if (form_ != Form::kJson) return no_answer("not a content type of MCP");
   const auto incoming = understand(reader_, body_);
   if (incoming.kind == Incoming::Kind::kAnswer && incoming.id == id_) return std::move(body_);

@@ -67,20 +67,31 @@ void StderrLog::flush() {
   line_.clear();
 }
 
-StdioLoop::StdioLoop(StdioUpstreamOptions options)
-    : options_(std::move(options)), tally_(options_.name, "stdio"), errors_(options_.name) {}
+StdioLoop::StdioLoop(std::shared_ptr<StdioHub> hub, PersonaRef persona)
+    : hub_(std::move(hub)),
+      options_(hub_->options),
+      tally_(hub_->tally),
+      persona_(std::move(persona)),
+      errors_(options_.name) {}
 
-StdioLoop::~StdioLoop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    if (wake_) ::eventfd_write(wake_.get(), 1);
-  }
+void StdioLoop::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  if (wake_) ::eventfd_write(wake_.get(), 1);
+  if (!thread_.joinable()) over_.store(true, std::memory_order_release);
+}
+
+void StdioLoop::finish() {
+  stop();
   if (thread_.joinable()) thread_.join();
 }
 
 void StdioLoop::send(UpstreamRequest request, UpstreamDone done) {
-  done = tally_.counted(std::move(done));
+  under_way_.fetch_add(1, std::memory_order_relaxed);
+  done = [this, done = std::move(done)](Result<std::string> answer) {
+    under_way_.fetch_sub(1, std::memory_order_relaxed);
+    done(std::move(answer));
+  };
   const auto bytes = request.message.size();
   if (!requests_.reserve(bytes)) return done(Error{Code::kUnavailable, 0, "the upstream does not read its input"});
   Command command = Submission{std::move(request), std::move(done)};
@@ -93,6 +104,11 @@ void StdioLoop::send(UpstreamRequest request, UpstreamDone done) {
 void StdioLoop::cancel(std::uint64_t id) {
   Command command = id;
   if (!push(command).ok()) log::debug("upstream ended before a cancellation name={}", options_.name);
+}
+
+void StdioLoop::post(std::string message) {
+  Command command = std::move(message);
+  if (!push(command).ok()) log::debug("upstream ended before a message name={}", options_.name);
 }
 
 Status StdioLoop::push(Command& command) {
@@ -129,6 +145,7 @@ void StdioLoop::run() {
     if (poll_once(std::min(requests_.next_deadline(), handshake_ends))) bury_child();
   }
   shut_down();
+  over_.store(true, std::memory_order_release);
 }
 
 bool StdioLoop::take_commands() {
@@ -144,6 +161,8 @@ bool StdioLoop::take_commands() {
   for (auto& command : commands) {
     if (const auto* id = std::get_if<std::uint64_t>(&command)) {
       requests_.cancel(*id);
+    } else if (auto* message = std::get_if<std::string>(&command)) {
+      if (phase_ == Phase::kReady && !stopped) requests_.post(std::move(*message));
     } else if (stopped) {
       std::get<Submission>(command).done(kClosed);
     } else {
@@ -175,7 +194,7 @@ void StdioLoop::start_child() {
   ready_since_.reset();
   deaf_ = false;
   lines_.emplace(options_.max_body_bytes);
-  requests_.post(initialize_request(options_.client_version));
+  requests_.post(initialize_request(options_.client_version, persona_));
   log::info("stdio upstream started name={} guard={}", options_.name, child_.guard);
 }
 
@@ -232,19 +251,26 @@ void StdioLoop::understand_line(std::string_view line) {
       if (incoming.id && requests_.answer(*incoming.id, std::move(message))) return;
       return tally_.dropped("an answer that nobody waits for");
     case Incoming::Kind::kQuestion:
-      if (!requests_.crowded()) return requests_.post(std::move(incoming.reply));
-      return tally_.dropped("it asks and does not read the answers");
-    case Incoming::Kind::kToolsChanged:
-      if (tools_changed_) tools_changed_();
-      return;
+      return asked(std::move(incoming), std::move(message));
+    case Incoming::Kind::kListChanged:
+    case Incoming::Kind::kCancelled:
+    case Incoming::Kind::kNotice:
+      return hub_->announcer.tell(persona_, std::move(incoming), std::move(message));
     case Incoming::Kind::kProgress:
       if (incoming.id && requests_.notify(*incoming.id, std::move(message))) return;
       return tally_.dropped("progress that nobody waits for");
-    case Incoming::Kind::kNotice:
-      return;
     case Incoming::Kind::kNoise:
       return tally_.dropped("not a JSON-RPC message", line);
   }
+}
+
+/// Which request a question belongs to cannot be told, but when there is only one.
+void StdioLoop::asked(Incoming question, std::string message) {
+  UpstreamQuestion whole{std::move(message), question.raw_id, question.method};
+  const auto asker = requests_.sole_asker();
+  if (asker ? asker(std::move(whole)) : hub_->announcer.ask(persona_, std::move(whole))) return;
+  if (!requests_.crowded()) return requests_.post(refusal_of(question));
+  tally_.dropped("it asks and does not read the answers");
 }
 
 void StdioLoop::shake_hands(std::string_view answer) {
@@ -253,12 +279,14 @@ void StdioLoop::shake_hands(std::string_view answer) {
     deaf_ = true;
     return lose(version.error(), version.error());
   }
+  if (!persona_) hub_->announcer.introduce(answer);
   phase_ = Phase::kReady;
   ready_since_ = now();
   tally_.ready();
   requests_.post(std::string(kInitializedNotification));
   requests_.release();
-  log::info("stdio upstream ready name={} version={}", options_.name, *version);
+  log::info("stdio upstream ready name={} version={} own={}", options_.name, *version, persona_ != nullptr);
+  if (std::exchange(was_ready_, true) || persona_) hub_->announcer.reopened(persona_);
 }
 
 void StdioLoop::lose(const Error& written, const Error& unwritten) {

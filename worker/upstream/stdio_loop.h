@@ -3,13 +3,16 @@
 // made by the first request. The child is started by a request and again by the first one after its death and the
 // back-off; there is never more than one, since the next is not started before the guard of the last is gone.
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -37,11 +40,20 @@ class StderrLog {
   std::string line_;
 };
 
+/// What all children of one stdio upstream share.
+struct StdioHub {
+  explicit StdioHub(StdioUpstreamOptions options_in) : options(std::move(options_in)), tally(options.name, "stdio") {}
+
+  const StdioUpstreamOptions options;
+  Tally tally;
+  Announcer announcer;
+};
+
 class StdioLoop {
  public:
-  explicit StdioLoop(StdioUpstreamOptions options);
-  /// Ends every request with kCancelled and the child: closes its stdin, waits 1 s, then drops the lifeline.
-  ~StdioLoop();
+  /// `persona`: null for the child that all share.
+  StdioLoop(std::shared_ptr<StdioHub> hub, PersonaRef persona);
+  ~StdioLoop() { finish(); }
   StdioLoop(const StdioLoop&) = delete;
   StdioLoop& operator=(const StdioLoop&) = delete;
 
@@ -49,9 +61,17 @@ class StdioLoop {
   void send(UpstreamRequest request, UpstreamDone done);
   /// Any thread.
   void cancel(std::uint64_t id);
-  /// Set before the first send. Called on the loop's thread.
-  void on_tools_changed(std::function<void()> changed) { tools_changed_ = std::move(changed); }
-  [[nodiscard]] const Tally& tally() const { return tally_; }
+  /// Ends every request with kCancelled and the child: closes its stdin, waits 1 s, then drops the lifeline. Does not
+  /// wait for that. Any thread.
+  void stop();
+  /// stop(), and waits. Not from the loop's thread, which may hold the last but one reference.
+  void finish();
+  /// Its thread has nothing more to do: finish() would not wait.
+  [[nodiscard]] bool over() const { return over_.load(std::memory_order_acquire); }
+  /// A request is under way.
+  [[nodiscard]] bool busy() const { return under_way_.load(std::memory_order_relaxed) != 0; }
+  /// A notification, or an answer to a question, for the child that runs; dropped when none does. Any thread.
+  void post(std::string message);
 
  private:
   enum class Phase {
@@ -64,7 +84,8 @@ class StdioLoop {
     UpstreamRequest request;
     UpstreamDone done;
   };
-  using Command = std::variant<Submission, std::uint64_t>;  // a request, or the id of one to cancel
+  using Command =
+      std::variant<Submission, std::uint64_t, std::string>;  // a request, the id of one to cancel, a message
 
   /// Why a child must end, as its requests are told.
   struct Loss {
@@ -81,6 +102,7 @@ class StdioLoop {
   void read_output(int rounds);
   void read_errors(int rounds);
   void understand_line(std::string_view line);
+  void asked(Incoming question, std::string message);
   void shake_hands(std::string_view answer);
   void lose(const Error& written, const Error& unwritten);
   void end_lost_child();
@@ -89,10 +111,14 @@ class StdioLoop {
   void shut_down();
   [[nodiscard]] bool running() const { return phase_ == Phase::kHandshake || phase_ == Phase::kReady; }
 
-  const StdioUpstreamOptions options_;
-  Tally tally_;
-  std::function<void()> tools_changed_;
+  const std::shared_ptr<StdioHub> hub_;
+  const StdioUpstreamOptions& options_;
+  Tally& tally_;
+  const PersonaRef persona_;
   StdioRequests requests_;  // the loop's, but for the room in its queue
+
+  std::atomic<std::size_t> under_way_{0};
+  std::atomic<bool> over_{false};
 
   std::mutex mutex_;  // what callers and the loop share
   std::vector<Command> commands_;
@@ -105,6 +131,7 @@ class StdioLoop {
   GuardedChild child_;
   SteadyTime handshake_ends_ = SteadyTime::max();
   std::optional<SteadyTime> ready_since_;
+  bool was_ready_ = false;    // a child before this one was
   std::optional<Loss> lost_;  // set where it is found out, acted on by end_lost_child()
   bool deaf_ = false;         // what the child says counts no more
   Backoff backoff_;

@@ -34,9 +34,9 @@ void StdioRequests::add(UpstreamRequest request, UpstreamDone done) {
   auto& list = released_ ? outbox_ : waiting_;
   const auto reserved = request.message.size();
   const auto place = list.insert(list.end(), Item{as_line(std::move(request.message)), request.id, reserved, 0});
-  const auto fresh =
-      pending_.emplace(request.id, Pending{std::move(done), std::move(request.on_message), request.deadline, place})
-          .second;
+  Pending pending{std::move(done), std::move(request.on_message), std::move(request.on_question), request.deadline,
+                  place};
+  const auto fresh = pending_.emplace(request.id, std::move(pending)).second;
   RS_CHECK(fresh, "ids are unique in a worker");
   if (request.deadline != SteadyTime::max()) deadlines_.emplace(request.deadline, request.id);
 }
@@ -86,6 +86,10 @@ bool StdioRequests::notify(std::uint64_t id, std::string message) {
   // All requests share the child's pipe, so a slow reader is not waited for.
   static_cast<void>(pending->second.on_message(std::move(message)));
   return true;
+}
+
+std::function<bool(UpstreamQuestion)> StdioRequests::sole_asker() const {
+  return pending_.size() == 1 ? pending_.begin()->second.on_question : nullptr;
 }
 
 void StdioRequests::cancel(std::uint64_t id) { give_up(id, {Code::kCancelled, 0, "cancelled"}, "cancelled"); }

@@ -47,6 +47,8 @@ class StdioRequests {
   bool answer(std::uint64_t id, std::string response);
   /// Hands a notification to whoever waits for request `id`; false when nobody does.
   bool notify(std::uint64_t id, std::string message);
+  /// Whom a question of the child is for, when exactly one request is under way: that one's on_question, else null.
+  [[nodiscard]] std::function<bool(UpstreamQuestion)> sole_asker() const;
   /// Ends request `id`, if it is there: unsent if possible, with notifications/cancelled if not.
   void cancel(std::uint64_t id);
   /// Does the same to whatever is past its deadline.
@@ -67,6 +69,7 @@ class StdioRequests {
   struct Pending {
     UpstreamDone done;
     std::function<bool(std::string)> on_message;
+    std::function<bool(UpstreamQuestion)> on_question;
     SteadyTime deadline;
     std::optional<Place> place;  ///< none once all of it is written
   };

@@ -53,7 +53,21 @@ inline Asked ask(Upstream& upstream, std::uint64_t id, const std::string& method
   return asked;
 }
 
-/// The same, and what comes before the answer goes to `hears`.
+/// Sends a request of which more is said than that.
+inline Asked ask(Upstream& upstream, UpstreamRequest request) {
+  auto promise = std::make_shared<std::promise<Result<std::string>>>();
+  Asked asked(promise->get_future());
+  upstream.send(std::move(request), [promise](Result<std::string> answer) { promise->set_value(std::move(answer)); });
+  return asked;
+}
+
+/// The same in a client's own conversation.
+inline Asked ask_as(Upstream& upstream, PersonaRef who, std::uint64_t id, const std::string& method,
+                    const std::string& params = "{}") {
+  return ask(upstream, {.message = request_text(id, method, params), .id = id, .persona = std::move(who)});
+}
+
+/// The same as the first, and what comes before the answer goes to `hears`.
 inline Asked ask_hearing(Upstream& upstream, std::uint64_t id, const std::string& method, const std::string& params,
                          std::function<bool(std::string)> hears) {
   auto promise = std::make_shared<std::promise<Result<std::string>>>();

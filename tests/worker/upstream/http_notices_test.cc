@@ -33,7 +33,7 @@ class HttpNotices : public testing::Test {
     options.name = "peer";
     options.url = peer.url();
     options.client_version = "1.2.3";
-    return make_http_upstream(std::move(options), client_);
+    return make_http_upstream(std::move(options), roads_);
   }
   /// A server that answers "tell" with `says`, in one write.
   static HttpPeer::Script telling(const std::string& says) {
@@ -46,7 +46,7 @@ class HttpNotices : public testing::Test {
     });
   }
 
-  http::Client client_{{}};
+  HttpRoads roads_{http::ClientOptions{}};
 };
 
 TEST_F(HttpNotices, go_to_the_caller_in_their_order_and_as_they_came) {

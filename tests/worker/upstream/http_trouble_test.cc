@@ -34,7 +34,7 @@ class HttpTrouble : public testing::Test {
     options.name = "peer";
     options.url = url;
     options.max_body_bytes = 1 << 20U;
-    return make_http_upstream(std::move(options), client_);
+    return make_http_upstream(std::move(options), roads_);
   }
   // What a call gets from a server that answers it so; the next call must be served.
   Code code_of(Answering answering) {
@@ -45,7 +45,7 @@ class HttpTrouble : public testing::Test {
     return code;
   }
 
-  http::Client client_{{}};
+  HttpRoads roads_{http::ClientOptions{}};
 };
 
 TEST_F(HttpTrouble, html_or_anything_else_is_no_answer) {
@@ -199,6 +199,7 @@ TEST_F(HttpTrouble, what_waits_for_a_hanging_handshake_has_its_deadline_and_can_
   HttpPeer peer([](const PeerRequest&, PeerConnection& to) { (void)to.wait_gone(); });
   auto upstream = upstream_of(peer);
   auto cancelled = ask(*upstream, 1, "echo");
+  EXPECT_TRUE(peer.wait_for(1, [](const PeerRequest& request) { return request.rpc_method == "initialize"; }));
   EXPECT_EQ(ask(*upstream, 2, "echo", "{}", in(std::chrono::milliseconds(50))).code(), Code::kTimeout);
   upstream->cancel(1);
   EXPECT_EQ(cancelled.code(), Code::kCancelled);

@@ -18,14 +18,14 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::unique_ptr<Upstream> upstream_of(const HttpPeer& peer, http::Client& client,
+std::unique_ptr<Upstream> upstream_of(const HttpPeer& peer, HttpRoads& roads,
                                       std::map<std::string, std::string> headers = {}) {
   HttpUpstreamOptions options;
   options.name = "peer";
   options.url = peer.url();
   options.headers = std::move(headers);
   options.client_version = "1.2.3";
-  return make_http_upstream(std::move(options), client);
+  return make_http_upstream(std::move(options), roads);
 }
 
 std::vector<std::string> methods_of(const HttpPeer& peer) {
@@ -40,13 +40,13 @@ std::string event(std::string_view data) { return "data: " + std::string(data) +
 
 class HttpUpstreamTest : public testing::Test {
  protected:
-  http::Client client_{{}};
+  HttpRoads roads_{http::ClientOptions{}};
 };
 
 TEST_F(HttpUpstreamTest, the_bytes_of_requests_and_answers_pass_unchanged) {
   HttpPeer peer(good_server());
   const std::string odd = R"({"b":1e2,"a":12345678901234567890,"id":"1","é":"\u00e9\ud83d\ude00"})";
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   const auto answer = ask(*upstream, 7, "echo", odd).get();
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(*answer, R"({"jsonrpc":"2.0","id":7,"result":)" + odd + "}");
@@ -56,7 +56,7 @@ TEST_F(HttpUpstreamTest, the_bytes_of_requests_and_answers_pass_unchanged) {
 TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
   HttpPeer peer(good_server());
   auto upstream =
-      upstream_of(peer, client_, {{"Authorization", "Bearer x"}, {"Accept", "text/html"}, {"bad name", "x"}});
+      upstream_of(peer, roads_, {{"Authorization", "Bearer x"}, {"Accept", "text/html"}, {"bad name", "x"}});
   EXPECT_EQ(upstream->status().state, "idle");
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo", "[1]")), "[1]");
   EXPECT_EQ(upstream->status().state, "ready");
@@ -64,10 +64,10 @@ TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
   upstream.reset();
   EXPECT_THAT(methods_of(peer), ElementsAre("initialize", "notifications/initialized", "echo", "DELETE"));
   auto requests = peer.requests();
-  EXPECT_EQ(
-      requests[0].body,
-      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},)"
-      R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})");
+  EXPECT_EQ(requests[0].body,
+            R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
+            R"("capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},)"
+            R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})");
   EXPECT_EQ(requests[0].headers.count("mcp-session-id"), 0U);
   EXPECT_EQ(requests[0].headers.count("mcp-protocol-version"), 0U);
   for (auto& request : requests) {
@@ -82,7 +82,7 @@ TEST_F(HttpUpstreamTest, a_session_is_opened_used_and_closed) {
 
 TEST_F(HttpUpstreamTest, a_server_without_sessions_is_served_and_not_said_goodbye_to) {
   HttpPeer peer(good_server(nullptr, ""));
-  auto upstream = upstream_of(peer, client_);
+  auto upstream = upstream_of(peer, roads_);
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "{}");
   EXPECT_EQ(peer.requests().back().headers.count("mcp-session-id"), 0U);
   upstream.reset();
@@ -91,7 +91,7 @@ TEST_F(HttpUpstreamTest, a_server_without_sessions_is_served_and_not_said_goodby
 
 TEST_F(HttpUpstreamTest, requests_of_the_first_moment_share_one_handshake) {
   HttpPeer peer(good_server());
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   std::vector<Asked> asked;
   for (std::uint64_t id = 1; id <= 200; ++id)
     asked.push_back(ask(*upstream, id, "echo", "[" + std::to_string(id) + "]"));
@@ -102,7 +102,7 @@ TEST_F(HttpUpstreamTest, requests_of_the_first_moment_share_one_handshake) {
 
 TEST_F(HttpUpstreamTest, a_thousand_calls_open_no_more_connections_than_the_pool_holds) {
   HttpPeer peer(good_server());
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   std::vector<Asked> asked;
   for (std::uint64_t id = 1; id <= 1000; ++id) asked.push_back(ask(*upstream, id, "echo"));
   for (auto& one : asked) EXPECT_TRUE(one.get().ok());
@@ -118,8 +118,22 @@ TEST_F(HttpUpstreamTest, a_stream_split_at_every_byte_gives_its_answer) {
                request.rpc_id + ",\"result\":\"\xF0\x9F\x98\x80\"}\r\n\r\n");
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "\"\xF0\x9F\x98\x80\"");
+}
+
+TEST_F(HttpUpstreamTest, json_lines_give_their_answer_however_they_are_split_and_end) {
+  HttpPeer peer(good_server([](const PeerRequest& request, PeerConnection& to) {
+    if (request.rpc_method != "echo") return false;
+    to.write("HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson; charset=utf-8\r\nConnection: close\r\n\r\n");
+    to.trickle(progress_of(1) + "\r\n\n" + mcp::result_body(request.rpc_id, "\"\xF0\x9F\x98\x80\""));
+    to.hang_up();
+    return true;
+  }));
+  const auto upstream = upstream_of(peer, roads_);
+  Ear ear;
+  EXPECT_EQ(result_of(ask_hearing(*upstream, 1, "echo", "{}", ear.hears())), "\"\xF0\x9F\x98\x80\"");
+  EXPECT_THAT(ear.heard(), ElementsAre(progress_of(1)));
 }
 
 TEST_F(HttpUpstreamTest, a_handshake_answered_by_a_stream_counts) {
@@ -129,7 +143,7 @@ TEST_F(HttpUpstreamTest, a_handshake_answered_by_a_stream_counts) {
     to.write(event(mcp::result_body("0", R"({"protocolVersion":"2024-11-05"})")));
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "{}");
   EXPECT_EQ(peer.requests().back().headers["mcp-protocol-version"], "2024-11-05");
 }
@@ -147,7 +161,7 @@ TEST_F(HttpUpstreamTest, other_messages_of_a_stream_are_heard_and_questions_answ
     return true;
   }));
   std::atomic<int> changes = 0;
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   upstream->on_tools_changed([&] { ++changes; });
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "[1]");
   EXPECT_EQ(changes, 1);
@@ -172,7 +186,7 @@ TEST_F(HttpUpstreamTest, a_stream_that_never_ends_gives_its_connection_back_afte
     }
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   std::vector<Asked> asked;
   for (std::uint64_t id = 1; id <= 20; ++id) asked.push_back(ask(*upstream, id, "echo"));
   for (auto& one : asked) EXPECT_TRUE(one.get().ok());
@@ -191,7 +205,7 @@ TEST_F(HttpUpstreamTest, a_flood_after_the_answer_ends_the_stream) {
     cut = to.wait_gone();
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "{}");
   EXPECT_EQ(result_of(ask(*upstream, 2, "other")), "{}");
 }
@@ -211,7 +225,7 @@ TEST_F(HttpUpstreamTest, a_lost_session_is_opened_again_and_the_calls_are_sent_a
     to.answer(404, "application/json", mcp::error_body(request.rpc_id, -32001, "Session not found"));
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo")), "{}");
   session = 2;  // the server was restarted
   std::vector<Asked> asked;
@@ -230,7 +244,7 @@ TEST_F(HttpUpstreamTest, an_error_under_a_bad_status_is_an_answer) {
     to.answer(400, "Application/JSON; charset=utf-8", mcp::error_body(request.rpc_id, -32602, "bad"));
     return true;
   }));
-  const auto upstream = upstream_of(peer, client_);
+  const auto upstream = upstream_of(peer, roads_);
   const auto answer = ask(*upstream, 1, "echo").get();
   ASSERT_TRUE(answer.ok());
   EXPECT_EQ(*answer, mcp::error_body("1", -32602, "bad"));

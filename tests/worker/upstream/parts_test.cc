@@ -79,7 +79,7 @@ TEST(Conversation, messages_are_sorted_by_what_they_are) {
   EXPECT_EQ(kind(R"({"jsonrpc":"2.0","id":1,"result":{}})"), Incoming::Kind::kAnswer);
   EXPECT_EQ(kind(R"({"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}})"), Incoming::Kind::kAnswer);
   EXPECT_EQ(kind(R"({"jsonrpc":"2.0","id":1,"method":"roots/list"})"), Incoming::Kind::kQuestion);
-  EXPECT_EQ(kind(R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})"), Incoming::Kind::kToolsChanged);
+  EXPECT_EQ(kind(R"({"jsonrpc":"2.0","method":"notifications/tools/list_changed"})"), Incoming::Kind::kListChanged);
   EXPECT_EQ(kind(R"({"jsonrpc":"2.0","method":"notifications/message"})"), Incoming::Kind::kNotice);
   for (const char* noise : {"", "x", "[]", "{}", R"({"jsonrpc":"2.0","id":1,"result":{},"result":{}})"}) {
     EXPECT_EQ(kind(noise), Incoming::Kind::kNoise) << noise;

@@ -31,14 +31,14 @@ TEST(StdioUpstream, the_handshake_comes_first_and_says_who_we_are) {
   const auto upstream = start_peer({"--record", dir.file("lines")});
   EXPECT_EQ(upstream->status().state, "idle");
   EXPECT_EQ(result_of(ask(*upstream, 1, "echo", "[3]")), "[3]");
-  EXPECT_EQ(
-      test::read_file(dir.file("lines")),
-      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},)"
-      R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})"
-      "\n"
-      R"({"jsonrpc":"2.0","method":"notifications/initialized"})"
-      "\n" +
-          request_text(1, "echo", "[3]") + "\n");
+  EXPECT_EQ(test::read_file(dir.file("lines")),
+            R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25",)"
+            R"("capabilities":{"roots":{"listChanged":true},"sampling":{},"elicitation":{}},)"
+            R"("clientInfo":{"name":"ringside","version":"1.2.3"}}})"
+            "\n"
+            R"({"jsonrpc":"2.0","method":"notifications/initialized"})"
+            "\n" +
+                request_text(1, "echo", "[3]") + "\n");
   const auto status = upstream->status();
   EXPECT_EQ(status.name, "peer");
   EXPECT_EQ(status.kind, "stdio");
