@@ -1,5 +1,7 @@
 #include "client/cpp/repeat.h"
 
+#include <utility>
+
 #include "mcp/repeat.h"
 #include "rpc/errors.h"
 
@@ -13,6 +15,19 @@ Answer given_up(const Request& lost, Error failure) {
   if (reader.read(lost.body, envelope) != mcp::EnvelopeFault::kNone) return failure;
   if (mcp::repeat_of(envelope) == mcp::Repeat::kSafe) return failure;
   return rpc::outcome_unknown(envelope.id);
+}
+
+std::optional<Request> to_send_again(Outcome& outcome) {
+  if (outcome.unsent) return std::move(outcome.unsent);
+  if (!outcome.lost) return std::nullopt;
+  outcome.lost->retry = true;
+  return std::exchange(outcome.lost, std::nullopt);
+}
+
+Answer final_answer(Outcome& outcome) {
+  if (outcome.lost) return given_up(*outcome.lost, outcome.answer.error());
+  if (outcome.unsent && outcome.unsent->retry) return given_up(*outcome.unsent, outcome.answer.error());
+  return std::move(outcome.answer);
 }
 
 }  // namespace ringside
