@@ -55,18 +55,14 @@ bool can_be_carried(const Request& request) {
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
 }
 
-/// The answer of a call that finds no worker.
-Answer without_worker(const Request& request, Error failure) {
-  if (request.retry) return given_up(request, failure);
-  return failure;
-}
-
 }  // namespace
 
 /// Keeps a line from going away while a call is under way through it.
 class DoorClient::Lease {
  public:
-  Lease(DoorClient& client, Line& line) : client_(&client), line_(&line) { line.under_way.fetch_add(1, std::memory_order_relaxed); }
+  Lease(DoorClient& client, Line& line) : client_(&client), line_(&line) {
+    line.under_way.fetch_add(1, std::memory_order_relaxed);
+  }
   Lease(Lease&& other) noexcept : client_(other.client_), line_(std::exchange(other.line_, nullptr)) {}
   Lease& operator=(Lease&& other) noexcept {
     std::swap(client_, other.client_);

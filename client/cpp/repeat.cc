@@ -30,4 +30,9 @@ Answer final_answer(Outcome& outcome) {
   return std::move(outcome.answer);
 }
 
+Answer without_worker(const Request& request, Error failure) {
+  if (request.retry) return given_up(request, failure);
+  return failure;
+}
+
 }  // namespace ringside

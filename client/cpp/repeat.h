@@ -18,5 +18,7 @@ namespace ringside {
 
 /// The answer of a call that is over.
 [[nodiscard]] Answer final_answer(Outcome& outcome);
+/// The same of one that finds no worker.
+[[nodiscard]] Answer without_worker(const Request& request, Error failure);
 
 }  // namespace ringside
