@@ -112,6 +112,25 @@ bool ClientEnd::was_taken(std::uint32_t slot, std::uint64_t sequence) const {
   return state.theirs->taken[slot].load(std::memory_order_acquire) == sequence;
 }
 
+bool ClientEnd::is_taken(std::uint32_t slot, std::uint64_t sequence) const {
+  RS_CHECK(slot < kSlots, "a slot that was claimed here");
+  const std::lock_guard lock(state_->mutex);
+  // Acquire: pairs with the release store of `taken` in WorkerEnd::take.
+  return state_->theirs->taken[slot].load(std::memory_order_acquire) == sequence;
+}
+
+bool ClientEnd::owes_answers() const {
+  const State& state = *state_;
+  const std::lock_guard lock(state_->mutex);
+  for (std::uint32_t index = 0; index < kSlots; ++index) {
+    const State::SlotUse& slot = state.slots[index];
+    if (slot.use != State::Use::kPublished) continue;
+    // Acquire: as in is_taken().
+    if (state.theirs->taken[index].load(std::memory_order_acquire) == slot.sequence) return true;
+  }
+  return false;
+}
+
 void ClientEnd::cancel(std::uint32_t slot, std::uint64_t sequence) {
   State& state = *state_;
   State::Bell bell;

@@ -116,6 +116,10 @@ class ClientEnd {
   void publish(Claim&& claim, SteadyTime deadline);
   /// Whether a worker ever took a published call: its journal. Meaningful once the worker has stopped writing.
   [[nodiscard]] bool was_taken(std::uint32_t slot, std::uint64_t sequence) const;
+  /// Whether the worker there is now has taken a published call. Also of one that lives, but takes nothing more.
+  [[nodiscard]] bool is_taken(std::uint32_t slot, std::uint64_t sequence) const;
+  /// Whether it has taken any, given up or not, whose FINAL completion has not been polled.
+  [[nodiscard]] bool owes_answers() const;
   /// Says that the caller of a published call gave up. Its FINAL completion still comes.
   void cancel(std::uint32_t slot, std::uint64_t sequence);
 

@@ -53,37 +53,30 @@ bool can_be_carried(const Request& request) {
                      [](const auto& header) { return is_text(header.first) && is_text(header.second); });
 }
 
-/// The answer of a call that is over.
-Answer final_answer(Outcome& outcome) {
-  if (outcome.lost) return given_up(*outcome.lost, outcome.answer.error());
-  if (outcome.unsent && outcome.unsent->retry) return given_up(*outcome.unsent, outcome.answer.error());
-  return std::move(outcome.answer);
-}
-
-/// The answer of a call that finds no worker.
-Answer without_worker(const Request& request, Error failure) {
-  if (request.retry) return given_up(request, failure);
-  return failure;
-}
-
 }  // namespace
 
 /// Keeps a line from going away while a call is under way through it.
 class DoorClient::Lease {
  public:
-  explicit Lease(Line& line) : line_(&line) { line.under_way.fetch_add(1, std::memory_order_relaxed); }
-  Lease(Lease&& other) noexcept : line_(std::exchange(other.line_, nullptr)) {}
+  Lease(DoorClient& client, Line& line) : client_(&client), line_(&line) {
+    line.under_way.fetch_add(1, std::memory_order_relaxed);
+  }
+  Lease(Lease&& other) noexcept : client_(other.client_), line_(std::exchange(other.line_, nullptr)) {}
   Lease& operator=(Lease&& other) noexcept {
+    std::swap(client_, other.client_);
     std::swap(line_, other.line_);
     return *this;
   }
-  // Pairs with the acquire in acquire(): what the call did through the line is over before the line goes away.
+  // Sequentially consistent, so that what the call did through the line is over before the line goes away; and whoever
+  // retires it stores `retires_`, then loads `under_way` (take_idle): one of us sees the other.
   ~Lease() {
-    if (line_ != nullptr) line_->under_way.fetch_sub(1, std::memory_order_release);
+    if (line_ == nullptr || line_->under_way.fetch_sub(1, std::memory_order_seq_cst) != 1) return;
+    if (client_->retires_.load(std::memory_order_seq_cst)) client_->drop_idle_soon();
   }
   [[nodiscard]] Transport& transport() const { return *line_->transport; }
 
  private:
+  DoorClient* client_;
   Line* line_;
 };
 
@@ -184,14 +177,37 @@ std::optional<Response> DoorClient::refuse(const Request& request) const {
 std::optional<DoorClient::Lease> DoorClient::current() {
   const std::lock_guard lock(mutex_);
   if (line_ == nullptr || !line_->transport->usable()) return std::nullopt;
-  return Lease(*line_);
+  return Lease(*this, *line_);
+}
+
+/// With the mutex. What they end with goes away after the lock does: a transport's end takes its time.
+std::vector<std::unique_ptr<DoorClient::Line>> DoorClient::take_idle() {
+  std::vector<std::unique_ptr<Line>> idle;
+  retires_.store(!retired_.empty(), std::memory_order_seq_cst);
+  const auto first = std::partition(retired_.begin(), retired_.end(), [](const auto& line) {
+    return line->under_way.load(std::memory_order_seq_cst) != 0;
+  });
+  std::move(first, retired_.end(), std::back_inserter(idle));
+  retired_.erase(first, retired_.end());
+  if (retired_.empty()) retires_.store(false, std::memory_order_seq_cst);
+  return idle;
+}
+
+/// On a thread that is none of the transport's.
+void DoorClient::drop_idle_soon() {
+  const auto errand = [this](bool /*stopped*/) {
+    std::unique_lock lock(mutex_);
+    const auto idle = take_idle();
+    lock.unlock();
+  };
+  (void)errands_.post(errand);
 }
 
 Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
-  std::vector<std::unique_ptr<Line>> dropped;  // goes away after the lock does: a transport's end takes its time
+  std::vector<std::unique_ptr<Line>> dropped;  // after the lock
   std::unique_lock lock(mutex_);
   while (true) {
-    if (line_ != nullptr && line_->transport->usable()) return Lease(*line_);
+    if (line_ != nullptr && line_->transport->usable()) return Lease(*this, *line_);
     if (!connecting_) break;
     const auto over = [this, attempt = attempts_] { return attempts_ != attempt; };
     if (!connected_.wait_until(lock, deadline, over)) return kTooLate;
@@ -212,14 +228,10 @@ Result<DoorClient::Lease> DoorClient::acquire(SteadyTime deadline) {
   }
   last_failure_.reset();
   if (line_ != nullptr) retired_.push_back(std::move(line_));
-  const auto idle = std::partition(retired_.begin(), retired_.end(), [](const auto& line) {
-    return line->under_way.load(std::memory_order_acquire) != 0;
-  });
-  std::move(idle, retired_.end(), std::back_inserter(dropped));
-  retired_.erase(idle, retired_.end());
+  dropped = take_idle();
   line_ = std::make_unique<Line>();
   line_->transport = std::move(transport).value();
-  Lease lease(*line_);
+  Lease lease(*this, *line_);
   lock.unlock();
   return lease;
 }

@@ -45,6 +45,9 @@ class DoorClient final : public Client {
   DoorClient(ClientOptions options, Connector connector);
   /// An answer that needs no worker: the request is over the limit, or no contract can carry it.
   [[nodiscard]] std::optional<Response> refuse(const Request& request) const;
+  /// The retired lines that no call is under way through any more.
+  std::vector<std::unique_ptr<Line>> take_idle();
+  void drop_idle_soon();
   /// The line in use, if it is usable.
   std::optional<Lease> current();
   /// The same, connecting again first where that is needed. One thread connects, the others wait for it.
@@ -68,6 +71,7 @@ class DoorClient final : public Client {
   std::condition_variable connected_;
   std::unique_ptr<Line> line_;
   std::vector<std::unique_ptr<Line>> retired_;  ///< replaced, with calls still under way
+  std::atomic<bool> retires_{false};            ///< there is one of those
   bool connecting_ = false;
   std::optional<SteadyTime> patient_until_;  ///< nobody is waited for beyond; none while there is no outage
   bool closing_ = false;

@@ -33,4 +33,15 @@ Answer given_up(const Request& lost, Error failure) {
   return rpc::outcome_unknown(envelope.id);
 }
 
+Answer final_answer(Outcome& outcome) {
+  if (outcome.lost) return given_up(*outcome.lost, outcome.answer.error());
+  if (outcome.unsent && outcome.unsent->retry) return given_up(*outcome.unsent, outcome.answer.error());
+  return std::move(outcome.answer);
+}
+
+Answer without_worker(const Request& request, Error failure) {
+  if (request.retry) return given_up(request, failure);
+  return failure;
+}
+
 }  // namespace ringside

@@ -27,4 +27,9 @@ class Tries {
 /// `failure` where nothing is lost by asking again, else 502 with -32010 "Outcome unknown".
 [[nodiscard]] Answer given_up(const Request& lost, Error failure);
 
+/// The answer of a call that is over.
+[[nodiscard]] Answer final_answer(Outcome& outcome);
+/// The same of one that finds no worker.
+[[nodiscard]] Answer without_worker(const Request& request, Error failure);
+
 }  // namespace ringside

@@ -14,8 +14,6 @@ namespace ringside {
 namespace {
 
 // With these a call ends whose worker is gone, where the segment does not hold enough to publish it again.
-constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
-constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
 constexpr Error kBrokeOff{Code::kUnavailable, 0, "the worker is gone, and the stream with it"};
 constexpr Error kTooManyDeaths{Code::kSystem, 0, "worker after worker died while it had this call"};
 
@@ -34,6 +32,7 @@ RingCalls::Ended RingCalls::call(shm::ClientEnd::Claim claim, std::string_view r
   published = false;
   Lock lock(mutex_);
   if (over_) return {*over_, over_by_};
+  if (leaving_) return {kNeverTaken, Loss::kNeverTaken};
   by_slot_.at(entry.slot) = &entry;
   ++inside_;
   lock.unlock();
@@ -43,6 +42,7 @@ RingCalls::Ended RingCalls::call(shm::ClientEnd::Claim claim, std::string_view r
   await(lock, entry);
   const bool gave_up = !entry.outcome;
   if (gave_up) by_slot_.at(entry.slot) = nullptr;
+  if (leaving_) tell_left();
   if (!led_) pass_lead();
   --inside_;
   if (closing_) left_.notify_all();
@@ -108,6 +108,7 @@ bool RingCalls::take_one() {
   }
   Answered& answer = entry->answer;
   answer.inline_answer = (*taken)->inline_answer;
+  if (answer.inline_answer) answer.to_fetch = hold_for_fetch();
   if (entry->piece && !answer.inline_answer) {
     const bool more = (*taken)->more;
     entry->begun = true;
@@ -207,6 +208,7 @@ void RingCalls::pass_lead() {
 void RingCalls::settle(Entry& entry, Ended outcome) {
   by_slot_.at(entry.slot) = nullptr;
   entry.outcome.emplace(std::move(outcome));
+  if (leaving_) tell_left();
   if (!entry.done) {
     entry.wanted.notify_one();
     return;
@@ -222,7 +224,7 @@ bool RingCalls::start(shm::ClientEnd::Claim claim, std::string_view rest, Steady
   entry->done = std::move(done);
   entry->piece = std::move(piece);
   const std::lock_guard lock(mutex_);
-  if (over_) return false;
+  if (closed()) return false;
   start_reaper();
   by_slot_.at(entry->slot) = entry.get();
   async_.emplace(AsyncKey{deadline, entry->sequence}, entry);

@@ -38,6 +38,7 @@ class RingCalls {
     bool collected = false;      ///< … unless they came in parts: then they are here
     std::string header;
     std::string body;
+    std::shared_ptr<void> to_fetch;  ///< with inline_answer: kept until the fetch is under way, so that leave() waits
   };
   /// Why there is no answer, as far as that says who may send the call again.
   enum class Loss {
@@ -53,6 +54,8 @@ class RingCalls {
     Result<Answered> answered;
     Loss loss = Loss::kNone;
   };
+  static constexpr Error kNeverTaken{Code::kUnavailable, 0, "the worker is gone; it had not taken the call"};
+  static constexpr Error kMayHaveRun{Code::kUnavailable, 0, "the worker is gone, with the call under way"};
   using Done = std::function<void(Ended)>;
   /// Takes each completion of a call whose answer is wanted as it comes, the last one too; on the thread that leads,
   /// with the calls locked. False: it is a lie.
@@ -96,11 +99,14 @@ class RingCalls {
   void suspend(int most_deaths);
   /// The end has joined another worker: callers look for their answers again.
   void resume();
+  /// The worker takes nothing more, but answers what it has taken. False: that is nothing. Else what it has not taken
+  /// ends here, nothing new begins, and `left` runs once, as soon as all the rest has ended; it must not block.
+  bool leave(std::function<void()> left);
   /// The ring is over: ends every call under way with `error`, and refuses those to come. The first error counts.
   void end(Error error);
   /// The same once the last worker has stopped writing: the answers that it left in the ring are handed out first.
   void gone(Error error);
-  /// True once the ring is over. One load.
+  /// True once the ring is over, or left: nothing new begins. One load.
   [[nodiscard]] bool over() const { return is_over_.load(std::memory_order_relaxed); }
   /// end(kCancelled), then waits until no call is inside and no callback runs any more. Not on the reaper.
   void close();
@@ -131,6 +137,10 @@ class RingCalls {
   void send_next_part(Entry& entry);
   void settle(Entry& entry, Ended outcome);
   void end_locked(Error error, Loss loss = Loss::kNone);
+  [[nodiscard]] std::shared_ptr<void> hold_for_fetch();
+  void tell_left();
+  /// With the mutex.
+  [[nodiscard]] bool closed() const { return over_.has_value() || leaving_; }
   void nudge_reaper();
   void wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then);
   [[nodiscard]] bool has_turn(const Turn& turn) const;
@@ -157,7 +167,10 @@ class RingCalls {
   std::deque<std::function<void()>> due_;  // asynchronous ones whose turn has come
   std::optional<Error> over_;
   Loss over_by_ = Loss::kNone;
-  std::atomic<bool> is_over_{false};  // over_ for those without the mutex
+  bool leaving_ = false;
+  std::size_t fetches_ = 0;           // answers that nobody has begun to fetch
+  std::function<void()> rest_ended_;  // once leaving_ and nothing is under way
+  std::atomic<bool> is_over_{false};  // closed() for those without the mutex
   bool led_ = false;
   bool suspended_ = false;
   std::condition_variable unled_;  // led_ became false

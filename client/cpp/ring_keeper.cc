@@ -51,7 +51,13 @@ RingKeeper::~RingKeeper() {
 void RingKeeper::run(int socket) {
   int short_lives = 0;  // in a row
   SteadyTime attached_at = std::chrono::steady_clock::now();
-  while (wait_for_end(socket)) {
+  // Any message is as much an end as a close: after its reply a worker has nothing to say.
+  while (const int end = wait_for(socket, POLLIN | POLLRDHUP)) {
+    const bool by_half = (end & POLLRDHUP) != 0 && (end & (POLLHUP | POLLERR)) == 0;
+    if (by_half && hooks_.leaves && hooks_.leaves()) {
+      if (wait_for(socket, 0) != 0) hooks_.over();
+      return;
+    }
     hooks_.lost();
     // One attachment that ends at once is bad luck; what ends so again and again is attached ever more slowly.
     const bool short_lived = std::chrono::steady_clock::now() - attached_at < kShortLife;
@@ -68,12 +74,12 @@ void RingKeeper::run(int socket) {
   }
 }
 
-/// False: asked to stop. Any message is as much an end as a close: after its reply a worker has nothing to say.
-bool RingKeeper::wait_for_end(int socket) const {
-  std::array<pollfd, 2> watched = {pollfd{socket, POLLIN, 0}, pollfd{stop_.get(), POLLIN, 0}};
+/// Which of `events` came, an end both ways among them always. 0: asked to stop.
+int RingKeeper::wait_for(int socket, int events) const {
+  std::array<pollfd, 2> watched = {pollfd{socket, static_cast<short>(events), 0}, pollfd{stop_.get(), POLLIN, 0}};
   while (::poll(watched.data(), watched.size(), -1) < 0) {
   }
-  return watched[1].revents == 0;
+  return watched[1].revents == 0 ? watched[0].revents : 0;
 }
 
 Result<int> RingKeeper::attach_again() const {

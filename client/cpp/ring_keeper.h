@@ -16,6 +16,9 @@ class RingKeeper {
  public:
   /// All run on the keeper's thread.
   struct Hooks {
+    /// The worker takes nothing more, and has closed its half. True: it still has something to answer, and `over` comes
+    /// when the attachment has ended both ways. False, or empty: it is as good as lost.
+    std::function<bool()> leaves;
     /// The worker has closed the attachment.
     std::function<void()> lost;
     /// One attempt to attach again, which ends early when `stop` becomes readable: the new attachment's socket, which
@@ -34,7 +37,7 @@ class RingKeeper {
  private:
   RingKeeper(UniqueFd stop, Duration patience, Hooks hooks);
   void run(int socket);
-  [[nodiscard]] bool wait_for_end(int socket) const;
+  [[nodiscard]] int wait_for(int socket, int events) const;
   [[nodiscard]] Result<int> attach_again() const;
 
   const UniqueFd stop_;

@@ -42,6 +42,13 @@ Result<std::shared_ptr<Transport>> RingTransport::create(RingAttachment attachme
 
 RingKeeper::Hooks RingTransport::hooks() {
   RingKeeper::Hooks hooks;
+  hooks.leaves = [this] {
+    Line* const line = last_line().get();  // stays: none follows it
+    const auto hang_up = [line] { line->channel.leave([line] { line->attachment.hang_up(); }); };
+    if (!calls_->leave(hang_up)) return false;
+    over();
+    return true;
+  };
   hooks.lost = [this] {
     {
       const std::lock_guard lock(mutex_);

@@ -1,8 +1,9 @@
 #pragma once
 // The ring door: a call is written into shared memory, and its answer read from there. What finds no room goes over the
 // attachment's channel instead, a body at a time: a call that way is still a call through this door. When its worker is
-// gone the ring is attached again, to any worker, and what had no answer is published again; callers wait meanwhile.
-// Private to the library.
+// gone the ring is attached again, to any worker, and what had no answer is published again; callers wait meanwhile. A
+// worker that goes away, but has something to answer, keeps the ring until it has: the transport is not usable any
+// more, what was not taken comes back unsent, and so another ring is attached beside this one. Private to the library.
 
 #include <condition_variable>
 #include <memory>

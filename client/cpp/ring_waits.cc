@@ -19,7 +19,7 @@ bool RingCalls::may_look(Turn& turn) {
 
 bool RingCalls::has_turn(const Turn& turn) const {
   const bool news = !turn.looked || ended_.load(std::memory_order_relaxed) != turn.seen;
-  return over_.has_value() || (news && turns_.is_first(turn));
+  return closed() || (news && turns_.is_first(turn));
 }
 
 bool RingCalls::wait_for_room(Turn& turn, SteadyTime deadline) {
@@ -45,7 +45,7 @@ void RingCalls::when_room(Turn& turn, SteadyTime deadline, std::function<void()>
   const std::lock_guard lock(mutex_);
   turns_.enter(turn);
   wait_on_reaper(turns_, turn, deadline, std::move(then));
-  if (over_) {
+  if (closed()) {
     turns_.call_all();
   } else if (has_turn(turn)) {
     turns_.call_first();
@@ -56,7 +56,7 @@ void RingCalls::when_late(Turn& turn, SteadyTime deadline, std::function<void()>
   const std::lock_guard lock(mutex_);
   late_.enter(turn);
   wait_on_reaper(late_, turn, deadline, std::move(then));
-  if (over_) late_.call_all();
+  if (closed()) late_.call_all();
 }
 
 void RingCalls::wait_on_reaper(RingTurns& line, const Turn& turn, SteadyTime deadline, std::function<void()> then) {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <filesystem>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -243,6 +244,35 @@ TEST(Lives, a_call_that_may_run_once_only_is_answered_across_a_reload) {
   for (int i = 0; i < 5; ++i) expect_fine(ringside(house, {"reload"}));
   over = true;
   for (auto& caller : callers) caller.join();
+}
+
+TEST(Lives, a_long_call_on_a_worker_that_drains_holds_up_no_other_of_its_client) {
+  constexpr auto kNotHeldUp = std::chrono::milliseconds(1500);  // about a second, on a machine that is busy
+  const House house(
+      {.config = R"({"mcpServers": {"builtin": {"builtin": true}}, "lives": {"drainMs": 20000}})", .workers = 1});
+  std::vector<std::shared_ptr<Client>> clients;
+  std::vector<std::future<Answer>> long_answers;
+  for (const DoorChoice door : kDoors) {
+    clients.push_back(house.client(door));
+    auto answered = std::make_shared<std::promise<Answer>>();
+    long_answers.push_back(answered->get_future());
+    clients.back()->call_async(
+        post(R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"sleep","arguments":{"ms":3000}}})"), {},
+        [answered](Answer answer) { answered->set_value(std::move(answer)); });
+  }
+  ASSERT_TRUE(eventually([&] { return house.status().workers(0).report().calls_under_way() == std::size(kDoors); }));
+  std::thread reload([&] { expect_fine(ringside(house, {"reload"})); });
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    do {
+      const auto answer =
+          clients[i]->call(post(R"({"jsonrpc":"2.0","id":2,"method":"ping"})"), {.timeout = kNotHeldUp});
+      EXPECT_TRUE(answer.ok() && answer->status == 200)
+          << to_string(kDoors[i]) << ": " << (answer.ok() ? answer->body : std::string(answer.error().message));
+    } while (long_answers[i].wait_for(std::chrono::seconds(0)) != std::future_status::ready);
+    const Answer answer = long_answers[i].get();
+    EXPECT_TRUE(answer.ok() && answer->status == 200) << to_string(kDoors[i]);
+  }
+  reload.join();
 }
 
 TEST(Lives, a_call_that_outlasts_its_workers_drain_is_not_run_twice) {

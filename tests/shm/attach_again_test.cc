@@ -61,6 +61,33 @@ TEST(AttachAgain, what_was_not_taken_comes_without_a_mark_and_what_was_with_one_
   EXPECT_EQ(ring.worker->refusal(), "");
 }
 
+TEST(AttachAgain, who_takes_nothing_more_owes_what_it_took_and_has_not_answered) {
+  Ring ring;
+  EXPECT_FALSE(ring.client->owes_answers());
+  const auto first = ring.send("first", "1");
+  const auto second = ring.send("second", "2");
+  EXPECT_FALSE(ring.client->owes_answers());
+  (void)ring.take();
+  EXPECT_TRUE(ring.client->owes_answers());
+  EXPECT_TRUE(ring.client->is_taken(first.first, first.second));
+  EXPECT_FALSE(ring.client->is_taken(second.first, second.second));
+  ring.client->cancel(first.first, first.second);
+  EXPECT_TRUE(ring.client->owes_answers()) << "given up is not answered";
+  ASSERT_TRUE(ring.worker->complete(first.first, first.second, 200, "h", "b"));
+  (void)ring.receive();
+  EXPECT_FALSE(ring.client->owes_answers());
+}
+
+TEST(AttachAgain, another_worker_has_not_taken_what_one_before_it_had) {
+  Ring ring;
+  const auto call = ring.send("h", "b");
+  (void)ring.take();
+  lose_worker(ring);
+  attach_again(ring, 8);
+  EXPECT_FALSE(ring.client->is_taken(call.first, call.second));
+  EXPECT_TRUE(ring.client->was_taken(call.first, call.second)) << "it may have run all the same";
+}
+
 TEST(AttachAgain, a_mark_stays_through_a_second_death_before_the_call_is_taken) {
   Ring ring;
   ring.send("h", "b");

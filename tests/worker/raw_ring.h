@@ -109,18 +109,28 @@ class RawRing {
   }
   /// Waits until the worker has answered so many calls.
   [[nodiscard]] bool answered(std::uint32_t calls) const {
-    void* const mapped =
-        ::mmap(nullptr, sizeof(shm::ResponseSegment), PROT_READ, MAP_SHARED, descriptors_.at(0).get(), 0);
-    EXPECT_NE(mapped, MAP_FAILED);
-    const auto& theirs = *static_cast<const shm::ResponseSegment*>(mapped);
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (theirs.completion_tail.value.load() < calls && std::chrono::steady_clock::now() < end) ::sched_yield();
-    const bool enough = theirs.completion_tail.value.load() >= calls;
-    ::munmap(mapped, sizeof(shm::ResponseSegment));
-    return enough;
+    return looking([calls](const shm::ResponseSegment& theirs) {
+      const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (theirs.completion_tail.value.load() < calls && std::chrono::steady_clock::now() < end) ::sched_yield();
+      return theirs.completion_tail.value.load() >= calls;
+    });
+  }
+  /// Whether the worker's journal has that call.
+  [[nodiscard]] bool taken(std::uint32_t slot, std::uint64_t sequence) const {
+    return looking([&](const shm::ResponseSegment& theirs) { return theirs.taken[slot].load() == sequence; });
   }
 
  private:
+  template <typename Look>
+  [[nodiscard]] bool looking(const Look& look) const {
+    void* const mapped =
+        ::mmap(nullptr, sizeof(shm::ResponseSegment), PROT_READ, MAP_SHARED, descriptors_.at(0).get(), 0);
+    EXPECT_NE(mapped, MAP_FAILED);
+    const bool seen = look(*static_cast<const shm::ResponseSegment*>(mapped));
+    ::munmap(mapped, sizeof(shm::ResponseSegment));
+    return seen;
+  }
+
   shm::Segment segment_;
   UniqueFd socket_;
   ring::v1::AttachReply reply_;

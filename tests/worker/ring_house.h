@@ -182,10 +182,14 @@ class RingHouse {
 
   /// Nobody listens any more and every attachment ends.
   void close_door() {
+    stop_listening();
+    rings_->stop();
+  }
+  /// Nobody new gets in; the attachments stay.
+  void stop_listening() {
     stop_.reset();
     if (acceptor_.joinable()) acceptor_.join();
     listener_.reset();
-    rings_->stop();
   }
 
   [[nodiscard]] const std::string& dir() const { return dir_; }

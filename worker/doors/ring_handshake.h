@@ -28,7 +28,7 @@ struct Attached {
   std::uint64_t ring = 0;
   std::uint32_t generation = 1;
   std::uint32_t features = 0;
-  bool hangs_up = false;  ///< once it has been told of the end, and has no call under way over the channel
+  bool hangs_up = false;  ///< once it has been told that nothing more is taken, and has no call under way
   std::string client;     ///< what the client calls itself, fit for a log line
 };
 

@@ -190,12 +190,15 @@ void RingThread::read_mail() {
   if (mail.drained) {
     draining_ = true;
     drained_ = std::move(mail.drained);
-    // What is queued stays there, untaken: its client sends it again elsewhere.
+    // What is queued stays there, untaken; so does a body in parts of which the last has not come.
     awake_.clear();
     std::vector<std::uint64_t> serials;
     for (auto& [serial, ring] : rings_) {
       ring.awake = false;
       ring.attachment->start_draining();
+      // Its client knows by this that nothing more is taken, and what was not goes elsewhere at once. What was taken is
+      // answered here, calls over the channel too: they are served until the client hangs up in its turn.
+      if (ring.hangs_up) ::shutdown(ring.socket.get(), SHUT_WR);
       serials.push_back(serial);
     }
     for (const std::uint64_t serial : serials) look_at(serial);
@@ -302,17 +305,9 @@ void RingThread::look_at(std::uint64_t serial) {
   attachment.worker_end().admit_parts();
   if (const std::string_view refusal = attachment.refusal(); !refusal.empty()) {
     end_ring(serial, refusal);
-  } else if (draining_ && attachment.idle()) {
-    end_drained(serial);
+  } else if (draining_ && !at->second.hangs_up && attachment.idle()) {
+    end_ring(serial, {});
   }
-}
-
-/// Nothing is taken from the ring any more, and its client is told by the end of file. Calls over its channel may be on
-/// their way at this moment: they are served until the client, who starts no more of them, hangs up in its turn.
-void RingThread::end_drained(std::uint64_t serial) {
-  Ring& ring = rings_.at(serial);
-  if (!ring.hangs_up) return end_ring(serial, {});
-  if (!std::exchange(ring.told, true)) ::shutdown(ring.socket.get(), SHUT_WR);
 }
 
 void RingThread::read_socket(std::uint64_t serial) {
@@ -358,7 +353,7 @@ void RingThread::end_ring(std::uint64_t serial, std::string_view refusal) {
   if (!ring.channel_adopted) unwatch(ring.channel.get());
   // In a drain gRPC may still have calls of this channel to answer, and says goodbye itself; but not to a client that
   // has had the last word.
-  const bool in_use = draining_ && !ring.told && reason.empty();
+  const bool in_use = draining_ && !ring.hangs_up && reason.empty();
   if (ring.channel && !in_use) ::shutdown(ring.channel.get(), SHUT_RDWR);
   ring.attachment->end();
   if (reason.empty()) {

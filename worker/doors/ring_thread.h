@@ -42,8 +42,7 @@ class RingThread {
     UniqueFd channel;  // ours until the client first speaks on it; then a duplicate, to shut the connection down
     bool channel_adopted = false;
     bool awake = false;     // in awake_
-    bool hangs_up = false;  // its client promised to, once it is told of the end and has no call under way
-    bool told = false;
+    bool hangs_up = false;  // its client promised to, once it is told of the drain and has no call under way
     std::shared_ptr<Attachment> attachment;
   };
   enum class Watch : std::uint8_t { kMailbox, kHandshake, kSocket, kDoorbell, kChannel };
@@ -67,7 +66,6 @@ class RingThread {
   void look_at(std::uint64_t serial);
   void read_socket(std::uint64_t serial);
   void adopt_channel(std::uint64_t serial);
-  void end_drained(std::uint64_t serial);
   void end_ring(std::uint64_t serial, std::string_view refusal);
   void end_everything();
   void report_drained();
