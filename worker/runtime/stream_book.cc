@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "rpc/errors.h"
+#include "worker/runtime/batch.h"
 
 namespace ringside::worker {
 namespace {
@@ -137,7 +138,9 @@ std::shared_ptr<Stream> StreamBook::answer_to(const std::shared_ptr<Call>& call,
                                               std::string_view raw_id, std::string_view method,
                                               std::size_t max_text_bytes) {
   const bool joins = session != nullptr && call->streams();
-  StreamFacts facts = joins ? facts_of(*session) : StreamFacts{};
+  // Several answers on one stream: a client could come back to one of them only.
+  const bool alone = call->request().headers.get(kInBatchHeader).empty();
+  StreamFacts facts = joins && alone ? facts_of(*session) : StreamFacts{};
   facts.head.request_id = raw_id;
   facts.head.method = method;
   facts.max_text_bytes = max_text_bytes;
