@@ -85,7 +85,8 @@ class Table {
     Request bound = post(initialize("1"));
     bound.headers.set("authorization", "Bearer one");
     bound_ = open(std::move(bound));
-    batching_ = open(post(R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-03-26"}})"));
+    batching_ =
+        open(post(R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-03-26"}})"));
   }
 
   static std::string initialize(const std::string& id, const std::string& more = "") {

@@ -114,7 +114,8 @@ TEST(Batch, counts_each_request_against_the_limits) {
   batches.a->hold_calls = true;
   const auto call = batches.bench.serve(post(batch({tool_call("t"), ping("2")}), batches.session));
   batches.a->release();
-  EXPECT_THAT(call->response().body, HasSubstr(R"("id":2,"error":{"code":-32000,"message":"Too many calls under way")"));
+  EXPECT_THAT(call->response().body,
+              HasSubstr(R"("id":2,"error":{"code":-32000,"message":"Too many calls under way")"));
   EXPECT_THAT(call->response().body, HasSubstr(R"("id":1,"result")"));
 }
 
@@ -130,10 +131,13 @@ TEST(Batch, is_a_stream_once_something_comes_before_an_answer) {
   batches.a->release();
   std::vector<std::string> heard;
   mcp::SseParser parser(1U << 20U);
-  ASSERT_TRUE(parser.feed(call->response().body, [&](mcp::SseEvent&& event) {
-    EXPECT_FALSE(event.id.has_value()) << "there is no stream to come back to";
-    heard.push_back(std::move(event.data));
-  }).ok());
+  ASSERT_TRUE(parser
+                  .feed(call->response().body,
+                        [&](mcp::SseEvent&& event) {
+                          EXPECT_FALSE(event.id.has_value()) << "there is no stream to come back to";
+                          heard.push_back(std::move(event.data));
+                        })
+                  .ok());
   ASSERT_EQ(heard.size(), 4U);
   EXPECT_EQ(heard[0], pong("1"));
   EXPECT_EQ(heard[1], kLog);

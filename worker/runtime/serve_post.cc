@@ -41,7 +41,8 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
   if (fault == mcp::EnvelopeFault::kBatch) return serve_batch(call, envelope, reader, caller, now_ms);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
   if (!admit(call, envelope, caller)) return;
-  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") return initialize(call, envelope, reader, caller, now_ms);
+  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize")
+    return initialize(call, envelope, reader, caller, now_ms);
   Sessions::Record session;
   if (const std::string id = mcp::find_session_id(request); !id.empty()) {
     const SessionOutcome outcome = enter(request, id, caller, now_ms, session);
@@ -58,7 +59,7 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
 bool Runtime::State::admit(const CallRef& call, const mcp::Envelope& envelope, const mcp::Caller& caller) {
   const mcp::Request& request = call->request();
   const bool asks = envelope.kind == mcp::Envelope::Kind::kRequest;
-  call->notes().method = asks ? method_of(envelope.method)
+  call->notes().method = asks                                                  ? method_of(envelope.method)
                          : envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
                                                                                : Method::kOther;
   // What is relayed has been admitted where it came in.
