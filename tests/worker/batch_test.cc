@@ -29,6 +29,7 @@ std::string refused(const std::string& why) {
 struct Batches {
   explicit Batches(worker::RuntimeOptions options = {.version = "9.9"}) {
     bench.options = std::move(options);
+    bench.events = std::move(worker::open_sqlite_events(folder.file("events.db"), {})).value();
     session = bench.open_session({}, "2025-03-26");
   }
   mcp::Response ask(const std::vector<std::string>& messages) { return bench.ask(batch(messages), session); }
@@ -38,6 +39,7 @@ struct Batches {
     return bench.serve(std::move(request));
   }
 
+  TempDir folder;
   Bench bench;
   std::shared_ptr<UpstreamScript> a = bench.upstream("a", {"t"});
   std::string session;
