@@ -41,8 +41,9 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
   if (fault == mcp::EnvelopeFault::kBatch) return serve_batch(call, envelope, reader, caller, now_ms);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
   if (!admit(call, envelope, caller)) return;
-  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize")
+  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") {
     return initialize(call, envelope, reader, caller, now_ms);
+  }
   Sessions::Record session;
   if (const std::string id = mcp::find_session_id(request); !id.empty()) {
     const SessionOutcome outcome = enter(request, id, caller, now_ms, session);
