@@ -85,6 +85,8 @@ class Table {
     Request bound = post(initialize("1"));
     bound.headers.set("authorization", "Bearer one");
     bound_ = open(std::move(bound));
+    batching_ =
+        open(post(R"({"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-03-26"}})"));
   }
 
   static std::string initialize(const std::string& id, const std::string& more = "") {
@@ -106,6 +108,7 @@ class Table {
   const std::string& of_server_blue() const { return scoped_; }
   const std::string& alices() const { return alices_; }
   const std::string& bound() const { return bound_; }
+  const std::string& of_2025_03_26() const { return batching_; }
 
   Client& by(DoorChoice door) {
     auto& client = clients_[static_cast<std::size_t>(door)];
@@ -138,7 +141,7 @@ class Table {
   BadUpstream bad_;
   House house_;
   std::shared_ptr<Client> clients_[5];
-  std::string plain_, scoped_, alices_, bound_;
+  std::string plain_, scoped_, alices_, bound_, batching_;
 };
 
 struct Row {
@@ -189,6 +192,16 @@ std::vector<Row> not_json_rows() {
        parse_error()},
       {"1024_deep_is_served", body(nested(1024)), 200, R"({"jsonrpc":"2.0","id":1,"result":{}})"},
       {"batch", body(R"([{"jsonrpc":"2.0","id":1,"method":"ping"}])"), 400,
+       R"({"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Batch requests are not supported"}})"},
+      {"batch_in_a_session_of_2025_03_26",
+       [](Table& t) {
+         const std::string note = R"({"jsonrpc":"2.0","method":"notifications/x"})";
+         return post("[" + std::string(kPing) + "," + note + "," + call("echo", R"({"message":"hi"})") + "]",
+                     t.of_2025_03_26());
+       },
+       200,
+       "[" + std::string(kPong) + R"(,{"jsonrpc":"2.0","id":"q","result":{"content":[{"type":"text","text":"hi"}]}}])"},
+      {"batch_in_a_later_session", [](Table& t) { return post("[" + std::string(kPing) + "]", t.plain()); }, 400,
        R"({"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Batch requests are not supported"}})"},
       {"a_string", body("\"ping\""), 400, invalid()},
       {"jsonrpc_1", body(R"({"jsonrpc":"1.0","id":1,"method":"ping"})"), 400, invalid()},

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "mcp/sse.h"
 #include "worker/peers/protocol.h"
+#include "worker/runtime/batch.h"
 #include "worker/runtime/ledger.h"
 
 namespace ringside::worker {
@@ -50,6 +51,7 @@ void fill(http::ClientRequest& to, Call& call, const Ledger& ledger, const std::
   to.headers.set(kRelayedHeader, name);
   to.headers.set(kRequestIdHeader, ledger.id_of(call));
   if (call.streams()) to.headers.set(kStreamHeader, "1");
+  if (!from.headers.get(kInBatchHeader).empty()) to.headers.set(kInBatchHeader, "1");
   const std::string_view accept = from.headers.get("accept");
   to.headers.set("accept", std::string(accept.empty() ? "application/json" : accept));
   if (from.method == "POST" && from.headers.get("content-type").empty()) {

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "mcp/repeat.h"
 #include "rpc/errors.h"
+#include "worker/runtime/batch.h"
 #include "worker/runtime/era.h"
 #include "worker/runtime/front.h"
 #include "worker/runtime/state.h"
@@ -37,20 +38,12 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
   thread_local mcp::Envelope envelope;
   const mcp::Request& request = call->request();
   const mcp::EnvelopeFault fault = reader.read(request.body, envelope);
+  if (fault == mcp::EnvelopeFault::kBatch) return serve_batch(call, envelope, reader, caller, now_ms);
   if (fault != mcp::EnvelopeFault::kNone) return answer(call, fault_response(fault));
-  const bool asks = envelope.kind == mcp::Envelope::Kind::kRequest;
-  call->notes().method = envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
-                         : asks                                              ? method_of(envelope.method)
-                                                                             : Method::kOther;
-  // What is relayed has been admitted where it came in.
-  if (asks && !request.relayed) {
-    const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
-    auto ticket = admissions->admit(
-        {static_cast<std::uint32_t>(call->door()), caller.owner, envelope.method, trace_of(request), now_ns});
-    if (ticket == nullptr) return answer(call, too_many_calls());
-    call->hold(std::move(ticket));
+  if (!admit(call, envelope, caller)) return;
+  if (envelope.kind == mcp::Envelope::Kind::kRequest && envelope.method == "initialize") {
+    return initialize(call, envelope, reader, caller, now_ms);
   }
-  if (asks && envelope.method == "initialize") return initialize(call, envelope, reader, caller, now_ms);
   Sessions::Record session;
   if (const std::string id = mcp::find_session_id(request); !id.empty()) {
     const SessionOutcome outcome = enter(request, id, caller, now_ms, session);
@@ -61,7 +54,59 @@ void Runtime::State::serve_post(const CallRef& call, const mcp::Caller& caller, 
   } else if (request.from_edge && options.edge_requires_session && envelope.method != "server/discover") {
     return answer(call, rpc::jsonrpc_error(400, envelope.id, mcp::kInvalidRequestCode, kNoSession));
   }
-  if (asks) return serve_request(call, envelope, reader, caller, std::move(session));
+  serve_message(call, envelope, reader, caller, std::move(session));
+}
+
+bool Runtime::State::admit(const CallRef& call, const mcp::Envelope& envelope, const mcp::Caller& caller) {
+  const mcp::Request& request = call->request();
+  const bool asks = envelope.kind == mcp::Envelope::Kind::kRequest;
+  call->notes().method = asks                                                  ? method_of(envelope.method)
+                         : envelope.kind == mcp::Envelope::Kind::kNotification ? Method::kNotification
+                                                                               : Method::kOther;
+  // What is relayed has been admitted where it came in.
+  if (!asks || request.relayed) return true;
+  const auto now_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(clock.now().time_since_epoch()).count());
+  auto ticket = admissions->admit(
+      {static_cast<std::uint32_t>(call->door()), caller.owner, envelope.method, trace_of(request), now_ns});
+  if (ticket == nullptr) {
+    answer(call, too_many_calls());
+    return false;
+  }
+  call->hold(std::move(ticket));
+  return true;
+}
+
+void Runtime::State::serve_batch(const CallRef& call, mcp::Envelope& envelope, mcp::EnvelopeReader& reader,
+                                 const mcp::Caller& caller, std::int64_t now_ms) {
+  const mcp::Request& request = call->request();
+  Sessions::Record session;
+  if (const std::string id = mcp::find_session_id(request); !id.empty()) {
+    if (auto refusal = refuse_session(enter(request, id, caller, now_ms, session))) {
+      return answer(call, std::move(*refusal));
+    }
+  }
+  if (session == nullptr || session->protocol_version != kBatchVersion) {
+    return answer(call, fault_response(mcp::EnvelopeFault::kBatch));
+  }
+  auto parts = read_batch(request.body, reader, envelope);
+  if (!parts) return answer(call, rpc::jsonrpc_error(400, {}, mcp::kInvalidRequestCode, parts.error().message));
+  const auto batch = std::make_shared<Batch>(call, ledger, options.max_body_bytes);
+  for (const CallRef& part : batch->split(std::move(*parts))) {
+    ledger->begin(*part);
+    if (const auto fault = reader.read(part->request().body, envelope); fault != mcp::EnvelopeFault::kNone) {
+      answer(part, invalid_request());
+    } else if (admit(part, envelope, caller)) {
+      serve_message(part, envelope, reader, caller, session);
+    }
+  }
+}
+
+void Runtime::State::serve_message(const CallRef& call, const mcp::Envelope& envelope,
+                                   const mcp::EnvelopeReader& reader, const mcp::Caller& caller,
+                                   Sessions::Record session) {
+  if (envelope.kind == mcp::Envelope::Kind::kRequest) {
+    return serve_request(call, envelope, reader, caller, std::move(session));
+  }
   // Without a session nobody waits to hear it. Nobody else need hear that a client is ready, either.
   const bool is_notification = envelope.kind == mcp::Envelope::Kind::kNotification;
   if (is_notification && (session == nullptr || envelope.method == "notifications/initialized")) {

@@ -85,6 +85,14 @@ struct Runtime::State : std::enable_shared_from_this<Runtime::State> {
   void serve_delete(const CallRef& call, const mcp::Caller& caller, std::int64_t now_ms);
   [[nodiscard]] SessionOutcome enter(const mcp::Request& request, const std::string& id, const mcp::Caller& caller,
                                      std::int64_t now_ms, Sessions::Record& record);
+  /// Counts the call; false: too many are under way, and it has been answered.
+  [[nodiscard]] bool admit(const CallRef& call, const mcp::Envelope& envelope, const mcp::Caller& caller);
+  /// Of each of its messages; reads them with that reader.
+  void serve_batch(const CallRef& call, mcp::Envelope& envelope, mcp::EnvelopeReader& reader, const mcp::Caller& caller,
+                   std::int64_t now_ms);
+  /// `session` is null without one.
+  void serve_message(const CallRef& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
+                     const mcp::Caller& caller, Sessions::Record session);
   void serve_request(const CallRef& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,
                      const mcp::Caller& caller, Sessions::Record session);
   void initialize(const CallRef& call, const mcp::Envelope& envelope, const mcp::EnvelopeReader& reader,

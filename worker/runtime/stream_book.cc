@@ -7,12 +7,14 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "rpc/errors.h"
+#include "worker/runtime/batch.h"
 
 namespace ringside::worker {
 namespace {
 
 constexpr std::string_view kPrimedSince = "2025-11-25";
 constexpr int kComeBackSoonMs = 500;
+constexpr std::uint64_t kMostUnlogged = 1'000'000;  // events by which a log may lag
 
 /// 16 hex digits.
 std::string new_token() {
@@ -100,18 +102,20 @@ void StreamBook::resume(const std::shared_ptr<Call>& call, const mcp::SessionRec
     return say_what_waited(session.id);
   }
   writer_->replay(session.id, std::move(id->token), id->number,
-                  [weak = weak_from_this(), call, session](const Result<std::optional<Replay>>& replay) {
-                    if (const auto self = weak.lock()) self->revive(call, session, replay);
+                  [weak = weak_from_this(), call, session, after = id->number](const auto& replay) {
+                    if (const auto self = weak.lock()) self->revive(call, session, after, replay);
                   });
 }
 
 /// On the writer's thread. Whoever had the stream is gone, or it is over.
-void StreamBook::revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
+void StreamBook::revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session, std::uint64_t after,
                         const Result<std::optional<Replay>>& replay) {
   StreamFacts facts;
   if (replay.ok() && *replay) {
     facts.head = (*replay)->head;
-    facts.next = (*replay)->last + 1;
+    // The client may have heard more than the log did: no number of that is given again.
+    const std::uint64_t last = (*replay)->last;
+    facts.next = std::max(last, std::min(after, last + kMostUnlogged)) + 1;
   }
   facts.writer = writer_;
   const auto stream = Stream::revive(call, ledger_, std::move(facts));
@@ -134,7 +138,9 @@ std::shared_ptr<Stream> StreamBook::answer_to(const std::shared_ptr<Call>& call,
                                               std::string_view raw_id, std::string_view method,
                                               std::size_t max_text_bytes) {
   const bool joins = session != nullptr && call->streams();
-  StreamFacts facts = joins ? facts_of(*session) : StreamFacts{};
+  // Several answers on one stream: a client could come back to one of them only.
+  const bool alone = call->request().headers.get(kInBatchHeader).empty();
+  StreamFacts facts = joins && alone ? facts_of(*session) : StreamFacts{};
   facts.head.request_id = raw_id;
   facts.head.method = method;
   facts.max_text_bytes = max_text_bytes;
