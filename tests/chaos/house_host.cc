@@ -50,11 +50,12 @@ std::string kinds_of_descriptors(pid_t pid) {
 
 std::string configuration(std::uint16_t far_port, const std::string& effects) {
   // Two builtin ones: a name that two have is told apart by who has it, whoever else is down.
+  // Shared, for what is counted in the end are the processes of the house, and not how many sessions there were.
   return R"({"mcpServers": {"builtin": {"builtin": true}, "second": {"builtin": true},
     "far": {"url": "http://127.0.0.1:)" +
-         std::to_string(far_port) + R"(/mcp"},
+         std::to_string(far_port) + R"(/mcp", "shared": true},
     "near": {"command": ")" +
-         program("demo_server") + R"(", "args": ["--log-calls", ")" + effects + R"("]}},
+         program("demo_server") + R"(", "args": ["--log-calls", ")" + effects + R"("], "shared": true}},
     "rings": {"segmentBytes": 1048576},
     "lives": {"drainMs": 2000, "stuckMs": )" +
          std::to_string(1500 * kSlowness) + "}}";
