@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "mcp/json_grammar.h"
 #include "mcp/json_scan.h"
+#include "mcp/typed_auth.h"
 
 namespace ringside::mcp {
 namespace {
@@ -146,14 +147,17 @@ Result<Caller> caller_of(const Request& request, std::int64_t now_ms) {
   caller.expires_ms = static_cast<std::int64_t>(
       std::min<std::uint64_t>(request.auth_expires_ms, std::numeric_limits<std::int64_t>::max()));
   caller.has_context = !request.auth_encoded.empty();
+  std::string text;
   if (caller.has_context) {
     if (request.auth_encoded.size() > kMaxContextBytes) return kUndecodable;
-    const auto context = decode_base64url(request.auth_encoded);
+    auto context = decode_base64url(request.auth_encoded);
     if (!context || !is_json_text(*context) || !trim_json(*context).starts_with('{')) return kUndecodable;
     auto owner = owner_of(*context);
     if (!owner) return kUndecodable;
     caller.owner = std::move(owner).value();
+    text = std::move(*context);
   }
+  RS_TRY_STATUS(apply_typed_auth(request, text, now_ms, caller));
   if (is_past(caller.expires_ms, now_ms)) return kContextExpired;
   return caller;
 }

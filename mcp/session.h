@@ -50,7 +50,7 @@ struct Caller {
 
 /// Decodes the auth context. kInvalid (→ 400) when it cannot be decoded (at most 64 KiB of base64url
 /// without padding, of a JSON object in which neither email nor sub stands twice), kTimeout (→ 401 "Auth context
-/// expired") when it is past its expiry.
+/// expired") when it is past its expiry; also what apply_typed_auth (typed_auth.h) finds wrong with its fields.
 [[nodiscard]] Result<Caller> caller_of(const Request& request, std::int64_t now_ms);
 
 enum class Admission {

@@ -1,6 +1,7 @@
 #include "rpc/convert.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,34 @@ void fill_headers(const mcp::Headers& from, ContractHeaders& to) {
   for (const auto& [name, value] : from) to[name] = value;
 }
 
+/// Null when no field is stated.
+std::shared_ptr<const mcp::TypedAuth> take_auth(contract::McpAuthContext& from) {
+  mcp::TypedAuth auth;
+  auth.subject = std::move(*from.mutable_subject());
+  auth.teams = {from.teams().begin(), from.teams().end()};
+  auth.permissions = {from.permissions().begin(), from.permissions().end()};
+  auth.scopes = {from.scopes().begin(), from.scopes().end()};
+  auth.allowed_ips = {from.allowed_ips().begin(), from.allowed_ips().end()};
+  if (from.has_is_admin()) auth.is_admin = from.is_admin();
+  auth.not_before_ms = from.not_before_ms();
+  auth.not_after_ms = from.not_after_ms();
+  const bool stated = !auth.subject.empty() || !auth.teams.empty() || !auth.permissions.empty() ||
+                      !auth.scopes.empty() || !auth.allowed_ips.empty() || auth.is_admin || auth.not_before_ms != 0 ||
+                      auth.not_after_ms != 0;
+  return stated ? std::make_shared<const mcp::TypedAuth>(std::move(auth)) : nullptr;
+}
+
+void fill_auth(const mcp::TypedAuth& from, contract::McpAuthContext& to) {
+  to.set_subject(from.subject);
+  to.mutable_teams()->Assign(from.teams.begin(), from.teams.end());
+  to.mutable_permissions()->Assign(from.permissions.begin(), from.permissions.end());
+  to.mutable_scopes()->Assign(from.scopes.begin(), from.scopes.end());
+  to.mutable_allowed_ips()->Assign(from.allowed_ips.begin(), from.allowed_ips.end());
+  if (from.is_admin) to.set_is_admin(*from.is_admin);
+  to.set_not_before_ms(from.not_before_ms);
+  to.set_not_after_ms(from.not_after_ms);
+}
+
 }  // namespace
 
 mcp::Request to_request(contract::McpRequest&& message, std::string_view default_method) {
@@ -41,6 +70,7 @@ mcp::Request to_request(contract::McpRequest&& message, std::string_view default
   if (message.has_auth_context()) {
     request.auth_expires_ms = message.auth_context().expires_at_epoch_ms();
     request.auth_encoded = std::move(*message.mutable_auth_context()->mutable_encoded());
+    request.auth = take_auth(*message.mutable_auth_context());
   }
   request.affinity_forwarded = message.affinity_forwarded();
   request.retry = message.retry();
@@ -59,6 +89,7 @@ void fill_head(const mcp::Request& request, contract::McpRequest& message) {
     message.mutable_auth_context()->set_encoded(request.auth_encoded);
     message.mutable_auth_context()->set_expires_at_epoch_ms(request.auth_expires_ms);
   }
+  if (request.auth) fill_auth(*request.auth, *message.mutable_auth_context());
   message.set_affinity_forwarded(request.affinity_forwarded);
   message.set_retry(request.retry);
   message.set_stream(request.stream);

@@ -16,17 +16,15 @@
 #include "base/doors.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "supervisor/config_federation.h"
 #include "supervisor/config_fields.h"
+#include "supervisor/config_limits.h"
 #include "supervisor/config_servers.h"
 
 namespace ringside::supervisor {
 namespace {
 
 constexpr std::uint64_t kMaxWorkers = 64;
-constexpr std::uint64_t kMaxBodyBytes = 512ULL << 20U;  // gRPC's limit is twice this, and an int
-constexpr std::uint64_t kDayMs = 24ULL * 3600 * 1000;
-constexpr std::uint64_t kYearSeconds = 366ULL * 24 * 3600;
-constexpr std::uint64_t kMaxConnections = 1024;
 constexpr std::uint64_t kMaxRings = 4096;
 constexpr std::uint64_t kBlockBytes = 4096;
 constexpr std::uint64_t kMinSegmentBytes = 1ULL << 20U;  // what a ring's layout takes; docs/protocol.md
@@ -35,7 +33,6 @@ constexpr std::uint64_t kMaxSpinUs = 1'000'000;
 constexpr std::uint64_t kMinLifeMs = 100;  // of a worker's time limits: less is noise on a busy machine
 constexpr std::uint64_t kMaxLifeMs = 3'600'000;
 constexpr std::uint64_t kMaxFailures = 1'000;
-constexpr std::uint64_t kMaxCallsUnderWay = 1'000'000;
 constexpr std::uint64_t kMaxCount = 1ULL << 53U;  // what every JSON tool can say
 constexpr unsigned kCpusWorthSpinning = 4;
 constexpr std::uint64_t kDefaultSpinUs = 20;
@@ -76,31 +73,6 @@ void read_doors(const Field& field, std::vector<std::string>& doors) {
   if (field.is(JsonNode::Kind::kArray) && field.node().items.empty()) {
     field.problem("expected at least one of ring, handle, grpc, http; a runtime without a door serves nobody");
   }
-}
-
-void read_limits(const Field& field, link::v1::Limits& limits) {
-  std::uint64_t value = 0;
-  const auto number = [&](std::uint64_t least, std::uint64_t most, auto set) {
-    return [&value, least, most, set](const Field& member) {
-      value = least;
-      member.read(value, least, most);
-      set(value);
-    };
-  };
-  field.each_known({
-      {"bodyBytes", number(1, kMaxBodyBytes, [&](std::uint64_t v) { limits.set_body_bytes(v); })},
-      {"callTimeoutMs", number(1, kDayMs, [&](std::uint64_t v) { limits.set_call_timeout_ms(v); })},
-      {"sessionTtlSeconds", number(1, kYearSeconds, [&](std::uint64_t v) { limits.set_session_ttl_ms(v * 1000); })},
-      {"upstreamConnections",
-       number(1, kMaxConnections,
-              [&](std::uint64_t v) { limits.set_upstream_connections(static_cast<std::uint32_t>(v)); })},
-      {"callsPerWorker", number(0, kMaxCallsUnderWay,
-                                [&](std::uint64_t v) { limits.set_calls_per_worker(static_cast<std::uint32_t>(v)); })},
-      {"callsPerOwner", number(0, kMaxCallsUnderWay,
-                               [&](std::uint64_t v) { limits.set_calls_per_owner(static_cast<std::uint32_t>(v)); })},
-      {"slowCallMs", number(0, kDayMs, [&](std::uint64_t v) { limits.set_slow_call_ms(v); })},
-      {"catalogTtlSeconds", number(0, kDayMs / 1000, [&](std::uint64_t v) { limits.set_catalog_ttl_ms(v * 1000); })},
-  });
 }
 
 void read_rings(const Field& field, link::v1::Rings& rings) {
@@ -191,12 +163,16 @@ void read_peers(const Field& field, PeerList& peers) {
 
 void read_mode(const Field& field, std::string& mode) {
   if (field.is(JsonNode::Kind::kString) && field.node().text == "shadow") {
-    return field.problem("expected one of off, edge, full; \"shadow\" is refused until it does something");
+    return field.problem("expected one of off, full; \"shadow\" is refused until it does something");
   }
-  field.read(mode, {"off", "edge", "full"});
+  if (field.is(JsonNode::Kind::kString) && field.node().text == "edge") {
+    return field.problem("expected one of off, full; \"edge\" is refused until there is a core to pass calls on to");
+  }
+  field.read(mode, {"off", "full"});
 }
 
 void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) {
+  std::optional<Field> virtual_servers;  // read last: they name what mcpServers has
   top.each_known({
       {"mcpServers", [&](const Field& field) { config.upstreams = read_servers(field, warnings); }},
       {"workers",
@@ -215,6 +191,9 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
          field.read(config.log_level, {"debug", "info", "warn", "error", "off"});
        }},
       {"transportEcho", [&](const Field& field) { field.read(config.transport_echo); }},
+      {"federation", [&](const Field& field) { read_federation(field, config.federation); }},
+      {"servers", [&](const Field& field) { virtual_servers = field; }},
+      {"store", [&](const Field& field) { read_store(field, config.store); }},
       {"edge", [&](const Field& field) { read_edge(field, config.edge); }},
       {"mode", [&](const Field& field) { read_mode(field, config.mode); }},
       {"coreDumps",
@@ -222,6 +201,7 @@ void read_top(const Field& top, Config& config, std::vector<Problem>& warnings) 
          field.read(config.core_dumps, {"small", "full"});
        }},
   });
+  if (virtual_servers) config.servers = read_virtual_servers(*virtual_servers, config.upstreams);
 }
 
 /// FILE:LINE:COLUMN: PATH: WHAT, without the parts that there are none of.
@@ -269,14 +249,7 @@ std::optional<std::string> variable(const char* name) {
 
 }  // namespace
 
-Config::Config() : doors(built_doors()) {
-  limits.set_body_bytes(64ULL << 20U);
-  limits.set_call_timeout_ms(60'000);
-  limits.set_session_ttl_ms(3'600'000);
-  limits.set_upstream_connections(8);
-  limits.set_catalog_ttl_ms(30'000);
-  limits.set_calls_per_worker(4096);
-  limits.set_slow_call_ms(5'000);
+Config::Config() : doors(built_doors()), limits(default_limits()) {
   rings.set_max_rings(64);
   rings.set_segment_bytes(4ULL << 20U);
   rings.set_spin_us(std::thread::hardware_concurrency() < kCpusWorthSpinning ? 0 : kDefaultSpinUs);
@@ -336,6 +309,9 @@ link::v1::WorkerConfig to_worker_config(const Config& config, std::uint32_t inde
   *worker.mutable_rings() = config.rings;
   worker.set_transport_echo(config.transport_echo);
   worker.set_mode(config.mode);
+  *worker.mutable_federation() = config.federation;
+  worker.mutable_servers()->Assign(config.servers.begin(), config.servers.end());
+  if (!config.store.kind().empty()) *worker.mutable_store() = config.store;
   *worker.mutable_edge() = to_edge(config.edge);
   worker.set_full_core_dumps(config.core_dumps == "full");
   return worker;

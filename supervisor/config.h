@@ -25,13 +25,16 @@ struct Config {
   std::vector<std::string> doors;  ///< of ring, handle, grpc, http; at least one
   PeerList peers;
   std::string log_level = "info";
-  std::string mode = "full";  ///< off, edge, full
+  std::string mode = "full";  ///< off, full
   bool transport_echo = false;
   std::string core_dumps = "small";  ///< of workers: small, full
   link::v1::Limits limits;
   link::v1::Rings rings;
   PolicyOptions lives;
   EdgeConfig edge;
+  link::v1::Federation federation;
+  std::vector<link::v1::VirtualServer> servers;  ///< named subsets
+  link::v1::Store store;
   std::vector<link::v1::UpstreamConfig> upstreams;  ///< in the order of the file
 };
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "worker/make_upstreams.h"
+#include "worker/open_stores.h"
 #include "worker/peers/http_relay.h"
 
 namespace ringside::worker {
@@ -130,7 +131,7 @@ Status Service::build(const link::v1::WorkerConfig& config) {
   http::ClientOptions client_options;
   client_options.max_connections_per_host = config.limits().upstream_connections();
   http_roads_ = std::make_unique<HttpRoads>(client_options);
-  Stores stores = RS_TRY(open_sqlite_stores(config.runtime_dir(), event_limits(config)));
+  Stores stores = RS_TRY(open_stores(config, event_limits(config), [this] { port_.advance_epoch([] {}); }));
   if (auto calls = CallPage::create(); calls.ok()) calls_ = std::make_shared<CallPage>(std::move(calls).value());
   RuntimeOptions options = runtime_options(config);
   options.admissions = {config.limits().calls_per_worker(), config.limits().calls_per_owner(), calls_};

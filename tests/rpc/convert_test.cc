@@ -17,6 +17,16 @@ mcp::Request full_request() {
   request.session_id = "s-1";
   request.auth_encoded = "eyJzdWIiOiJib2IifQ";
   request.auth_expires_ms = 1'900'000'000'000;
+  mcp::TypedAuth auth;
+  auth.subject = "bob";
+  auth.teams = {"t1", "t2"};
+  auth.permissions = {"p"};
+  auth.scopes = {"s"};
+  auth.allowed_ips = {"10.0.0.0/8"};
+  auth.is_admin = false;
+  auth.not_before_ms = 3;
+  auth.not_after_ms = 4;
+  request.auth = std::make_shared<const mcp::TypedAuth>(std::move(auth));
   request.affinity_forwarded = true;
   return request;
 }
@@ -47,6 +57,15 @@ TEST(Convert, every_field_of_a_request_survives_both_ways) {
   EXPECT_EQ(came.auth_encoded, sent.auth_encoded);
   EXPECT_EQ(came.auth_expires_ms, sent.auth_expires_ms);
   EXPECT_TRUE(came.affinity_forwarded);
+  ASSERT_NE(came.auth, nullptr);
+  EXPECT_EQ(came.auth->subject, "bob");
+  EXPECT_EQ(came.auth->teams, sent.auth->teams);
+  EXPECT_EQ(came.auth->permissions, sent.auth->permissions);
+  EXPECT_EQ(came.auth->scopes, sent.auth->scopes);
+  EXPECT_EQ(came.auth->allowed_ips, sent.auth->allowed_ips);
+  EXPECT_EQ(came.auth->is_admin, false);
+  EXPECT_EQ(came.auth->not_before_ms, 3U);
+  EXPECT_EQ(came.auth->not_after_ms, 4U);
 }
 
 TEST(Convert, the_bytes_on_the_wire_survive_too) {
@@ -70,6 +89,7 @@ TEST(Convert, no_auth_context_is_made_where_there_is_none) {
   mcp::Request expires;
   expires.auth_expires_ms = 5;
   EXPECT_TRUE(message_of(expires).has_auth_context());
+  EXPECT_EQ(to_request(message_of(expires), "POST").auth, nullptr) << "no field is stated";
 }
 
 TEST(Convert, a_body_gets_room_for_a_parser_behind_its_end) {

@@ -47,12 +47,13 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
     },
     "workers": 3, "doors": ["http", "ring", "http"],
     "limits": {"bodyBytes": 1000, "callTimeoutMs": 5, "sessionTtlSeconds": 7, "upstreamConnections": 9, "slowCallMs": 20,
-               "catalogTtlSeconds": 0, "callsPerWorker": 12, "callsPerOwner": 3},
+               "catalogTtlSeconds": 0, "callsPerWorker": 12, "callsPerOwner": 3, "eventsPerStream": 4,
+               "eventTtlSeconds": 6, "pageEntries": 8, "conversationsPerUpstream": 10, "childrenPerUpstream": 2},
     "lives": {"startMs": 101, "drainMs": 102, "stuckMs": 103, "forgivenMs": 104, "breakerPauseMs": 105,
               "breakerFailures": 6, "recycleCalls": 7, "recycleRssBytes": 8},
     "rings": {"perWorker": 2, "segmentBytes": 1048576, "spinUs": 11},
     "peers": {"users": ["root", 1000], "groups": ["root", 50]},
-    "logLevel": "debug", "transportEcho": true, "coreDumps": "full", "mode": "edge" // and that is all
+    "logLevel": "debug", "transportEcho": true, "coreDumps": "full", "mode": "off" // and that is all
   })");
   EXPECT_THAT(loaded.errors, ElementsAre());
   EXPECT_THAT(loaded.warnings, ElementsAre());
@@ -64,15 +65,16 @@ TEST(Config, every_key_is_read_and_reaches_the_worker) {
       worker.ShortDebugString(),
       "worker_index: 2 runtime_dir: \"/run/x\" version: \"1.2\" log_level: \"debug\" doors: \"http\" doors: \"ring\" "
       "limits { body_bytes: 1000 call_timeout_ms: 5 session_ttl_ms: 7000 upstream_connections: 9 "
-      "calls_per_worker: 12 calls_per_owner: 3 slow_call_ms: 20 } "
+      "calls_per_worker: 12 calls_per_owner: 3 slow_call_ms: 20 events_per_stream: 4 event_ttl_ms: 6000 "
+      "page_entries: 8 conversations_per_upstream: 10 children_per_upstream: 2 } "
       "upstreams { name: \"time\" stdio { command: \"uvx\" args: \"mcp-server-time\" args: \"\" "
       "env { key: \"TZ\" value: \"UTC\" } cwd: \"/srv\" } } "
       "upstreams { name: \"a.b-c_1\" http { url: \"https://x.example/mcp\" "
       "headers { key: \"Authorization\" value: \"Bearer t\" } block_networks: \"169.254.0.0/16\" "
       "block_networks: \"fe80::/10\" block_networks: \"fd00:ec2::254/128\" } } "
       "upstreams { name: \"builtin\" builtin { } } "
-      "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"edge\" "
-      "edge { require_session: true } full_core_dumps: true");
+      "rings { max_rings: 2 segment_bytes: 1048576 spin_us: 11 } transport_echo: true mode: \"off\" "
+      "federation { } edge { require_session: true } full_core_dumps: true");
   const PolicyOptions& lives = loaded.config.lives;
   const auto ms = [](int count) { return Duration(std::chrono::milliseconds(count)); };
   EXPECT_THAT((std::vector{lives.start_limit, lives.drain_within, lives.stuck_within, lives.forgiven_after,
@@ -141,8 +143,10 @@ TEST(Config, wrong_types_and_ranges_say_what_was_expected) {
       {R"({"logLevel": true})", "r.json:1: logLevel: expected one of debug, info, warn, error, off, got true or false"},
       {R"({"logLevel": "loud"})", "r.json:1: logLevel: expected one of debug, info, warn, error, off, got \"loud\""},
       {R"({"mode": "shadow"})",
-       "r.json:1: mode: expected one of off, edge, full; \"shadow\" is refused until it does something"},
-      {R"({"mode": "x"})", "r.json:1: mode: expected one of off, edge, full, got \"x\""},
+       "r.json:1: mode: expected one of off, full; \"shadow\" is refused until it does something"},
+      {R"({"mode": "edge"})",
+       "r.json:1: mode: expected one of off, full; \"edge\" is refused until there is a core to pass calls on to"},
+      {R"({"mode": "x"})", "r.json:1: mode: expected one of off, full, got \"x\""},
       {R"({"limits": []})", "r.json:1: limits: expected an object, got an array"},
       {R"({"rings": {"segmentBytes": 1048577}})",
        "r.json:1: rings.segmentBytes: expected a multiple of 4096, got 1048577"},
@@ -263,7 +267,7 @@ TEST(CheckConfig, it_says_fine_or_all_errors_and_exits_with_0_or_2) {
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_EQ(wrong.out, "");
   EXPECT_EQ(wrong.err, file + ":1: workers: expected an integer from 1 to 64, got 0\n" + file +
-                           ":1: mode: expected one of off, edge, full, got a number\n");
+                           ":1: mode: expected one of off, full, got a number\n");
   const auto started = test::run({test::program("ringsided"), "--config", file, "--runtime-dir", folder.file("run")});
   EXPECT_EQ(started.exit_code, 2);
   EXPECT_EQ(started.err, wrong.err);

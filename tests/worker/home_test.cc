@@ -119,6 +119,30 @@ TEST(AtHome, a_stream_survives_its_worker_and_ends_with_outcome_unknown) {
   EXPECT_EQ(events[0].data, kLog);
 }
 
+TEST(AtHome, a_number_that_a_client_knows_and_the_log_does_not_is_not_given_again) {
+  Home home;
+  const auto before = home.get();
+  const std::string first = *Home::events_of(before->text()).front().id;
+  const std::string token = first.substr(0, first.size() - 1);
+  Bench other;
+  other.store = home.bench.store;
+  other.upstream("a", {"t"});
+  home.bench.runtime.reset();
+  other.events = std::move(worker::open_sqlite_events(home.folder.file("events.db"), {})).value();
+  mcp::Request request;
+  request.method = "GET";
+  request.session_id = home.session;
+  request.stream = true;
+  request.headers.set("last-event-id", token + "7");
+  const auto again = other.serve(std::move(request));
+  ASSERT_TRUE(eventually([&] { return again->begun(); }));
+  ASSERT_TRUE(eventually([&] {
+    other.scripts[0]->sink->list_changed(0, nullptr, worker::UpstreamSink::List::kTools);
+    return !again->text().empty();
+  }));
+  EXPECT_EQ(*Home::events_of(again->text()).front().id, token + "8");
+}
+
 TEST(AtHome, a_question_finds_its_client_and_its_answer_goes_back) {
   Home home;
   const auto call = home.call();

@@ -99,6 +99,12 @@ mcp::Response empty_response(int status) {
 
 std::string_view brief(std::string_view text) { return text.substr(0, kMaxToldBack); }
 
+mcp::Response refuse_caller(const Error& error) {
+  if (error.code == Code::kTimeout) return rpc::detail_error(401, error.message);
+  if (error.code == Code::kDenied) return rpc::detail_error(403, error.message);
+  return rpc::detail_error(400, "Invalid auth context");
+}
+
 mcp::Response refuse_method(bool has_session) { return rpc::not_allowed(has_session ? "POST, DELETE" : "POST"); }
 
 std::optional<mcp::Response> refuse_head(mcp::Request& request, std::size_t max_body_bytes) {

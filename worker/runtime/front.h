@@ -4,6 +4,7 @@
 #include <optional>
 #include <string_view>
 
+#include "base/result.h"
 #include "mcp/message.h"
 #include "worker/runtime/sessions.h"
 
@@ -12,6 +13,9 @@ namespace ringside::worker {
 /// Judges path, method, headers, size and mcp-protocol-version; the answer that refuses the request, or nothing. On the
 /// way it writes the server id that the path names into `request.server_id`.
 [[nodiscard]] std::optional<mcp::Response> refuse_head(mcp::Request& request, std::size_t max_body_bytes);
+
+/// What a caller gets whose auth context is no good (mcp::caller_of).
+[[nodiscard]] mcp::Response refuse_caller(const Error& error);
 
 /// 405 for a method that is not served; Allow says what is, with a session or without.
 [[nodiscard]] mcp::Response refuse_method(bool has_session);

@@ -44,6 +44,7 @@ Health Runtime::State::health() const {
 }
 
 void Runtime::State::look_after_upstreams() {
+  if (options.mode == "off") return;  // nothing is asked for, so nothing is opened
   const SteadyTime now = clock.now();
   const bool asked = asked_health.load(std::memory_order_relaxed);
   const auto all = backends->statuses();
@@ -67,15 +68,12 @@ void Runtime::State::serve(const std::shared_ptr<Call>& call) {
     echo.body = std::move(request.body);
     return answer(call, std::move(echo));
   }
+  if (options.mode == "off") return answer(call, rpc::detail_error(503, "Ringside is off"));
   if (auto refusal = refuse_head(request, options.max_body_bytes)) return answer(call, std::move(*refusal));
   if (!federation->knows_server(request.server_id)) return answer(call, rpc::detail_error(404, "Server not found"));
   const std::int64_t now_ms = clock.wall_ms();
   const auto caller = mcp::caller_of(request, now_ms);
-  if (!caller) {
-    const bool expired = caller.error().code == Code::kTimeout;
-    return answer(call, expired ? rpc::detail_error(401, "Auth context expired")
-                                : rpc::detail_error(400, "Invalid auth context"));
-  }
+  if (!caller) return answer(call, refuse_caller(caller.error()));
   if (request.method == "POST") return serve_post(call, *caller, now_ms);
   call->notes().method = request.method == "DELETE" ? Method::kEnd : Method::kListen;
   if (request.method == "DELETE") return serve_delete(call, *caller, now_ms);

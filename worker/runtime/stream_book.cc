@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kPrimedSince = "2025-11-25";
 constexpr int kComeBackSoonMs = 500;
+constexpr std::uint64_t kMostUnlogged = 1'000'000;  // events by which a log may lag
 
 /// 16 hex digits.
 std::string new_token() {
@@ -100,18 +101,20 @@ void StreamBook::resume(const std::shared_ptr<Call>& call, const mcp::SessionRec
     return say_what_waited(session.id);
   }
   writer_->replay(session.id, std::move(id->token), id->number,
-                  [weak = weak_from_this(), call, session](const Result<std::optional<Replay>>& replay) {
-                    if (const auto self = weak.lock()) self->revive(call, session, replay);
+                  [weak = weak_from_this(), call, session, after = id->number](const auto& replay) {
+                    if (const auto self = weak.lock()) self->revive(call, session, after, replay);
                   });
 }
 
 /// On the writer's thread. Whoever had the stream is gone, or it is over.
-void StreamBook::revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
+void StreamBook::revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session, std::uint64_t after,
                         const Result<std::optional<Replay>>& replay) {
   StreamFacts facts;
   if (replay.ok() && *replay) {
     facts.head = (*replay)->head;
-    facts.next = (*replay)->last + 1;
+    // The client may have heard more than the log did: no number of that is given again.
+    const std::uint64_t last = (*replay)->last;
+    facts.next = std::max(last, std::min(after, last + kMostUnlogged)) + 1;
   }
   facts.writer = writer_;
   const auto stream = Stream::revive(call, ledger_, std::move(facts));

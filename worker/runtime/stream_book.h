@@ -83,7 +83,7 @@ class StreamBook : public std::enable_shared_from_this<StreamBook> {
   [[nodiscard]] std::shared_ptr<Stream> find(const std::string& session, const std::string& token);
   /// Enters a GET's stream; false: there are too many.
   bool enlist(const mcp::SessionRecord& session, const std::shared_ptr<Stream>& stream);
-  void revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session,
+  void revive(const std::shared_ptr<Call>& call, const mcp::SessionRecord& session, std::uint64_t after,
               const Result<std::optional<Replay>>& replay);
   /// Whether that is news for a session that listens; then it counts as told.
   static bool is_news(Session& session, std::uint64_t news);
