@@ -4,9 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <mutex>
 #include <utility>
 
 #include "base/random.h"
+#include "http/client.h"
 #include "mcp/sse.h"
 #include "worker/peers/protocol.h"
 #include "worker/runtime/batch.h"
@@ -17,6 +19,7 @@ namespace {
 
 constexpr long kMostConnections = 4096;           // to one worker; a stream that listens holds one
 constexpr auto kGrace = std::chrono::seconds(5);  // beyond a caller's deadline, for its home to say so
+constexpr auto kTellWithin = std::chrono::seconds(5);
 
 // Of the connection that a request came by, or said anew below.
 constexpr std::array<std::string_view, 12> kLeftOut = {
@@ -115,11 +118,11 @@ class HttpRelay::Exchange final : public http::Exchange {
     }
     const Code code = status.error().code;
     if (call_->cancelled() || code == Code::kTimeout || code == Code::kCancelled) return Outcome::kGivenUp;
-    // What the kernel says of a socket that nobody listens at; a connection that has stood says neither.
-    const int error = status.error().os_error;
-    const bool nobody = code == Code::kUnavailable && (error == ECONNREFUSED || error == ENOENT);
     answer_ = {};
-    return nobody ? Outcome::kNotReached : Outcome::kBroken;
+    if (!http::never_arrived(status.error())) return Outcome::kBroken;
+    // What the kernel says of a socket that nobody listens at. Anything else (a queue that is full, say) is no death.
+    const int error = status.error().os_error;
+    return error == ECONNREFUSED || error == ENOENT ? Outcome::kNotReached : Outcome::kNotHome;
   }
 
   const std::shared_ptr<Call> call_;
@@ -129,13 +132,30 @@ class HttpRelay::Exchange final : public http::Exchange {
   bool streams_ = false;
 };
 
-HttpRelay::HttpRelay()
-    : seed_(std::to_string(random_u64())),
-      client_(std::make_shared<http::Client>(http::ClientOptions{.max_connections_per_host = kMostConnections})) {}
+/// The client as long as there is one. Its own thread may be here while another closes it, so nobody else keeps it.
+struct HttpRelay::Line {
+  std::mutex mutex;
+  std::unique_ptr<http::Client> client;
 
-HttpRelay::~HttpRelay() = default;
+  template <typename F>
+  bool use(F&& what) {
+    const std::lock_guard lock(mutex);
+    if (client != nullptr) what(*client);
+    return client != nullptr;
+  }
+};
 
-void HttpRelay::close() { client_.reset(); }
+HttpRelay::HttpRelay() : seed_(std::to_string(random_u64())), line_(std::make_shared<Line>()) {
+  line_->client = std::make_unique<http::Client>(http::ClientOptions{.max_connections_per_host = kMostConnections});
+}
+
+HttpRelay::~HttpRelay() { close(); }
+
+void HttpRelay::close() {
+  std::unique_ptr<http::Client> closing;  // ends without the lock: what it ends may be sent on
+  const std::lock_guard lock(line_->mutex);
+  closing.swap(line_->client);
+}
 
 void HttpRelay::send(const std::shared_ptr<Call>& call, const std::shared_ptr<Ledger>& ledger,
                      const std::string& session, const std::string& home, std::function<void(Outcome)> done) {
@@ -143,23 +163,28 @@ void HttpRelay::send(const std::shared_ptr<Call>& call, const std::shared_ptr<Le
   http::ClientRequest request = request_to(home, "/mcp");
   fill(request, *call, *ledger, session, name);
   const auto id = std::make_shared<std::atomic<std::uint64_t>>(0);
-  const std::weak_ptr<http::Client> client = client_;
+  const std::weak_ptr<Line> line = line_;
+  const auto use = [line](const auto& what) {
+    if (const auto there = line.lock()) there->use(what);
+  };
   const bool listens = request.method == "GET";
-  const auto cancel = [client, id, listens, home, name] {
-    const auto there = client.lock();
-    if (there == nullptr) return;
-    if (listens) return there->cancel(id->load());
-    http::ClientRequest told = request_to(home, kCancelPath);
-    told.headers.set(kRelayedHeader, name);
-    there->fetch(std::move(told), 0, [](const Result<mcp::Response>&) {});
+  const auto cancel = [use, id, listens, home, name] {
+    use([&](http::Client& client) {
+      if (listens) return client.cancel(id->load());
+      http::ClientRequest told = request_to(home, kCancelPath);
+      told.headers.set(kRelayedHeader, name);
+      told.deadline = system_clock().now() + kTellWithin;
+      client.fetch(std::move(told), 0, [](const Result<mcp::Response>&) {});
+    });
   };
-  const auto resume = [client, id] {
-    if (const auto there = client.lock()) there->resume(id->load());
-  };
+  const auto resume = [use, id] { use([&](http::Client& client) { client.resume(id->load()); }); };
   // Before the start: what comes of it may set hooks of its own.
   call->on_room(resume);
   call->on_cancel(cancel);
-  id->store(client_->start(std::move(request), std::make_shared<Exchange>(call, ledger, std::move(done))));
+  const auto exchange = std::make_shared<Exchange>(call, ledger, done);
+  if (!line_->use([&](http::Client& client) { id->store(client.start(std::move(request), exchange)); })) {
+    return done(Outcome::kGivenUp);
+  }
   // What came before the number was known.
   resume();
   if (call->cancelled()) cancel();

@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 
-#include "http/client.h"
 #include "worker/runtime/relay.h"
 
 namespace ringside::worker {
@@ -25,10 +24,11 @@ class HttpRelay final : public Relay {
 
  private:
   class Exchange;
+  struct Line;
 
   const std::string seed_;
   std::atomic<std::uint64_t> next_{0};
-  std::shared_ptr<http::Client> client_;
+  const std::shared_ptr<Line> line_;
 };
 
 }  // namespace ringside::worker

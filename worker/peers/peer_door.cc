@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <deque>
 #include <filesystem>
 #include <future>
 #include <mutex>
@@ -96,8 +98,8 @@ struct PeerDoor::Server {
       responder->on_gone([weak] {
         if (const auto gone = weak.lock()) gone->cancel();
       });
-    } else {
-      keep(name, weak);
+    } else if (!keep(name, weak)) {
+      call->cancel();
     }
     responder->on_room([weak] {
       if (const auto slow = weak.lock()) slow->give_room();
@@ -105,31 +107,41 @@ struct PeerDoor::Server {
     runtime.serve(call);
   }
 
-  void keep(const std::string& name, const std::weak_ptr<PeerCall>& call) {
+  /// False: it has been cancelled. That comes by a connection of its own, and so perhaps first.
+  bool keep(const std::string& name, const std::weak_ptr<PeerCall>& call) {
     const std::lock_guard lock(mutex);
+    if (std::erase(cancelled, name) != 0) return false;
     calls[name] = call;
-    if (calls.size() < sweep_at) return;
+    if (calls.size() < sweep_at) return true;
     std::erase_if(calls, [](const auto& each) { return each.second.expired(); });
     sweep_at = 2 * calls.size() + kSweepFirst;
+    return true;
   }
 
   void cancel(const std::string& name) {
     std::shared_ptr<PeerCall> call;
     {
       const std::lock_guard lock(mutex);
-      if (const auto found = calls.find(name); found != calls.end()) call = found->second.lock();
-      calls.erase(name);
+      if (const auto found = calls.find(name); found != calls.end()) {
+        call = found->second.lock();
+        calls.erase(found);
+      } else {
+        cancelled.push_back(name);
+        if (cancelled.size() > kMostCancelled) cancelled.pop_front();
+      }
     }
     if (call) call->cancel();
   }
 
   static constexpr std::size_t kSweepFirst = 1024;
+  static constexpr std::size_t kMostCancelled = 1024;
   Runtime& runtime;
   std::mutex mutex;
   std::unordered_map<std::string, std::weak_ptr<PeerCall>>
       calls;  // those that can be cancelled, and some that are over
   std::size_t sweep_at = kSweepFirst;
-  http::Server http;  // last: its thread uses the others
+  std::deque<std::string> cancelled;  // names of calls that have not come yet
+  http::Server http;                  // last: its thread uses the others
 };
 
 PeerDoor::PeerDoor(std::string path, UniqueFd listener)

@@ -17,7 +17,7 @@ class Relay {
   enum class Outcome {
     kAnswered,    ///< the call has its answer, be it a stream that broke off
     kNotReached,  ///< nobody lives at that address; nothing ran
-    kNotHome,     ///< somebody does, but the session does not live there (any more); nothing ran
+    kNotHome,     ///< somebody does, but the session does not live there (any more), or could not take it; nothing ran
     kBroken,      ///< the connection broke before an answer: it may have run
     kGivenUp,     ///< the caller did, or its time was up
   };
