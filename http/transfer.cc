@@ -20,6 +20,8 @@ constexpr long kBufferBytes = 128L * 1024;
 // After these nothing of the request ran; see never_arrived.
 constexpr std::string_view kRefused = "connection refused";
 constexpr std::string_view kCutShort = "connection closed before the request was sent";
+// After this one it may have.
+constexpr std::string_view kUnanswered = "connection closed before an answer";
 
 // How a message is framed and on which connection it travels is decided here, never by a caller's header: a second
 // content-length is how requests are smuggled.
@@ -222,12 +224,13 @@ curl_socket_t Transfer::open_socket(void* self, curlsocktype, curl_sockaddr* add
 int Transfer::prerequest_callback(void* self, char*, char*, int, int) {
   auto* transfer = static_cast<Transfer*>(self);
   const bool again = transfer->times_sent_++ > 0;
-  if (!again || transfer->request_.repeatable || !transfer->sent_whole()) {
+  transfer->arrived_ = again && (transfer->arrived_ || transfer->sent_whole());
+  if (!transfer->arrived_ || transfer->request_.repeatable) {
     curl_easy_getinfo(transfer->easy_.get(), CURLINFO_REQUEST_SIZE, &transfer->sent_before_);
     transfer->body_at_ = transfer->body_read_ = 0;
     return CURL_PREREQFUNC_OK;
   }
-  transfer->give_up({Code::kUnavailable, 0, "connection closed before an answer"});
+  transfer->give_up({Code::kUnavailable, 0, kUnanswered});
   return CURL_PREREQFUNC_ABORT;
 }
 
@@ -311,12 +314,14 @@ Status Transfer::outcome(CURLcode code) const {
   };
   if (has_head_) return error(Code::kUpstream, "the answer was cut off");
   if (blocked_ && code == CURLE_COULDNT_CONNECT) return kBlocked;
+  const bool may_have_arrived = arrived_ || sent_whole();
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
       return error(Code::kUnavailable, "name could not be resolved");
     case CURLE_COULDNT_CONNECT:
-      return error(Code::kUnavailable, kRefused);
+      // Perhaps when curl tried again by itself, and whoever had the request the first time is dead.
+      return error(Code::kUnavailable, may_have_arrived ? kUnanswered : kRefused);
     case CURLE_OPERATION_TIMEDOUT:
       return error(Code::kUnavailable, "connecting took too long");
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -332,7 +337,7 @@ Status Transfer::outcome(CURLcode code) const {
     case CURLE_BAD_CONTENT_ENCODING:
       return error(Code::kUpstream, "the answer is not HTTP");
     default:
-      return error(Code::kUnavailable, sent_whole() ? "connection closed before an answer" : kCutShort);
+      return error(Code::kUnavailable, may_have_arrived ? kUnanswered : kCutShort);
   }
 }
 

@@ -84,6 +84,7 @@ class Transfer {
   std::unique_ptr<curl_slist, ListDeleter> header_list_;
 
   int times_sent_ = 0;
+  bool arrived_ = false;       // a try before this one was sent whole
   long sent_before_ = 0;       // bytes of heads, and of bodies that go with them, by the tries before this one
   std::size_t body_at_ = 0;    // where curl reads on, in a body that does not go with the head
   std::size_t body_read_ = 0;  // of it, at the most, in this try

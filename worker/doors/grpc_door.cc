@@ -70,6 +70,10 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
 // leave the call half begun. So the worker dies, which is what everybody knows how to live with.
 
 /// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
+/// Of a call that comes when its door cuts off who is left, and does not run: gRPC would say CANCELLED of it, running
+/// or not, by which our clients know a call that never ran.
+grpc::Status turned_away() { return {grpc::StatusCode::ABORTED, "the worker is going away; call again"}; }
+
 class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
  public:
   UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles, std::shared_ptr<CallsUnderWay> count)
@@ -81,7 +85,11 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
 
   static grpc::ServerUnaryReactor* start(Runtime& runtime, const std::shared_ptr<UnaryCall>& call) {
     call->self_ = call;
-    runtime.serve(call);
+    if (call->mark_.too_late()) {
+      call->Finish(turned_away());
+    } else {
+      runtime.serve(call);
+    }
     return call.get();
   }
 
@@ -126,7 +134,11 @@ class StreamCall final : public grpc::ServerWriteReactor<contract::McpChunk>, pu
   static grpc::ServerWriteReactor<contract::McpChunk>* start(Runtime& runtime,
                                                              const std::shared_ptr<StreamCall>& call) {
     call->self_ = call;
-    runtime.serve(call);
+    if (call->mark_.too_late()) {
+      call->Finish(turned_away());
+    } else {
+      runtime.serve(call);
+    }
     return call.get();
   }
 

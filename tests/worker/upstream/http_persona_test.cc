@@ -93,7 +93,8 @@ TEST_F(HttpPersona, the_shared_conversation_can_be_asked_anything_and_introduces
   EXPECT_EQ(result_of(ask(*upstream, 2, "echo")), "{}");
   ASSERT_NE(upstream->introduction(), nullptr);
   EXPECT_EQ(*upstream->introduction(), R"({"protocolVersion":"2025-06-18","x":1})");
-  const auto params = mcp::member(server.of("initialize")[1].body, "params");
+  const std::string introduced = server.of("initialize")[1].body;
+  const auto params = mcp::member(introduced, "params");
   for (const char* capability : {"roots", "sampling", "elicitation"}) {
     EXPECT_TRUE(mcp::member(*mcp::member(*params, "capabilities"), capability)) << capability;
   }
