@@ -69,11 +69,11 @@ Result<Arrived> arrive(const grpc::CallbackServerContext& context, const contrac
 // What gRPC calls is noexcept here: it would swallow what is thrown (no memory, no thread), answer UNIMPLEMENTED and
 // leave the call half begun. So the worker dies, which is what everybody knows how to live with.
 
-/// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
 /// Of a call that comes when its door cuts off who is left, and does not run: gRPC would say CANCELLED of it, running
 /// or not, by which our clients know a call that never ran.
 grpc::Status turned_away() { return {grpc::StatusCode::ABORTED, "the worker is going away; call again"}; }
 
+/// One Invoke or CloseSession. gRPC holds it as its reactor until OnDone, the runtime as its call until the answer.
 class UnaryCall final : public grpc::ServerUnaryReactor, public Call {
  public:
   UnaryCall(Arrived arrived, contract::McpResponse* message, BodyHandles* handles, std::shared_ptr<CallsUnderWay> count)
