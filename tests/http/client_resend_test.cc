@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <string>
 
@@ -111,6 +112,22 @@ TEST(ClientResend, a_call_that_was_cut_short_is_told_from_one_that_may_have_run)
   const auto nowhere = fetch(client, post_to(folder.file("nobody"), kSmall));
   ASSERT_FALSE(nowhere.ok());
   EXPECT_TRUE(http::never_arrived(nowhere.error())) << nowhere.error().message;
+}
+
+TEST(ClientResend, a_server_that_dies_with_a_call_is_not_taken_for_one_that_never_had_it) {
+  const TempDir folder;
+  RawServer server(folder.file("s"), [&](RawSocket& peer, int) {
+    peer.read_message();
+    peer.send(kOk);
+    EXPECT_NE(peer.read_message(), "") << "the call has arrived, and may have run";
+    std::filesystem::remove(folder.file("s"));  // whoever connects again finds nobody
+  });
+  Client client({});
+  ASSERT_TRUE(fetch(client, post_to(folder.file("s"), kSmall)).ok());
+  const auto response = fetch(client, post_to(folder.file("s"), kSmall));
+  ASSERT_FALSE(response.ok());
+  EXPECT_EQ(response.error().code, Code::kUnavailable);
+  EXPECT_FALSE(http::never_arrived(response.error())) << response.error().message;
 }
 
 }  // namespace
