@@ -125,7 +125,8 @@ void shake_hands(Input& input) {
   options.ring = input.flip();
   options.handle = input.flip();
   const std::uint32_t how = input.below(16);
-  const worker::HandshakeLimits limits{options, how == 1, how == 2};
+  shm::SegmentReserve reserve(options.segment_bytes);
+  const worker::HandshakeLimits limits{options, reserve, how == 1, how == 2};
 
   std::vector<int> descriptors;
   const std::uint32_t count = how == 3 ? 250 : how == 4 ? input.below(10) : 1;

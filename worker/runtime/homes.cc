@@ -73,11 +73,9 @@ bool Homes::settle(const std::shared_ptr<Call>& call, Sessions::Record& record, 
     return false;
   }
   if (record->home == mine_) return true;
-  if (tries >= kMostTries) {
-    ledger_->answer(call,
-                    rpc::backend_down(id_of(*call), "the session's worker is not available", rpc::Origin::kModule));
-    return false;
-  }
+  // It ran nowhere, and its home is there but out of reach, for want of descriptors perhaps: what can be done without
+  // what lives there is done here.
+  if (tries >= kMostTries) return true;
   relay_->send(call, ledger_, record->id, record->home,
                [self = shared_from_this(), call, record, again, tries](Relay::Outcome outcome) {
                  if (outcome != Relay::Outcome::kAnswered) self->relayed(call, record, again, tries + 1, outcome);
